@@ -1,0 +1,1 @@
+"""Generated protobuf messages of package vaultd.v1 (proto/generate.py)."""

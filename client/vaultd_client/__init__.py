@@ -1,0 +1,89 @@
+"""The client library of vaultd: ask a local vault for exchange keys.
+
+from vaultd_client import VaultClient
+
+with VaultClient() as vault:
+    exchange = ccxt.binance(vault.ccxt("main"))
+"""
+
+from vaultd_client.aio import AsyncVaultClient
+from vaultd_client.client import VaultClient
+from vaultd_client.errors import (
+    ConflictError,
+    ExistsError,
+    InternalError,
+    InvalidError,
+    KeyFileError,
+    LockedError,
+    NotFoundError,
+    NotRunningError,
+    RateLimitedError,
+    RefusedError,
+    StoreError,
+    TimedOutError,
+    UninitializedError,
+    UnlockDelayedError,
+    UnlockError,
+    UntrustedVaultError,
+    VaultClientError,
+)
+from vaultd_client.keys import ClientKey, Pin
+from vaultd_client.models import (
+    Access,
+    AuditEntry,
+    AuditReport,
+    Check,
+    Client,
+    Configuration,
+    Credential,
+    Exchange,
+    Grant,
+    Kind,
+    KindField,
+    Vault,
+)
+from vaultd_client.revealed import RevealedCredential
+from vaultd_client.slots import KdfParameters, Slot, Unlocked, UnlockStatus
+from vaultd_client.unlock import UnlockClient
+
+__all__ = [
+    "Access",
+    "AsyncVaultClient",
+    "AuditEntry",
+    "AuditReport",
+    "Check",
+    "Client",
+    "ClientKey",
+    "Configuration",
+    "ConflictError",
+    "Credential",
+    "Exchange",
+    "ExistsError",
+    "Grant",
+    "InternalError",
+    "InvalidError",
+    "KdfParameters",
+    "KeyFileError",
+    "Kind",
+    "KindField",
+    "LockedError",
+    "NotFoundError",
+    "NotRunningError",
+    "Pin",
+    "RateLimitedError",
+    "RefusedError",
+    "RevealedCredential",
+    "Slot",
+    "StoreError",
+    "TimedOutError",
+    "UninitializedError",
+    "UnlockClient",
+    "UnlockDelayedError",
+    "UnlockError",
+    "UnlockStatus",
+    "Unlocked",
+    "UntrustedVaultError",
+    "Vault",
+    "VaultClient",
+    "VaultClientError",
+]

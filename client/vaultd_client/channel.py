@@ -1,0 +1,70 @@
+"""How both clients reach the public socket: a gRPC channel over a unix socket, without TLS, proxy or gRPC's retries."""
+
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from vaultd_client import paths
+from vaultd_client.errors import InvalidError, NotRunningError
+from vaultd_client.keys import ClientKey
+from vaultd_client.session import Session
+
+MAX_PATH_BYTES = 107
+"""sockaddr_un.sun_path has 108 bytes with its final zero (unix(7))."""
+MAX_REPLY_BYTES = 4 * 1024 * 1024
+
+OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", MAX_REPLY_BYTES),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.enable_retries", 0),
+    ("grpc.service_config_disable_resolution", 1),
+    # Two channels to one path must not share a connection: the second may be meant for another daemon.
+    ("grpc.use_local_subchannel_pool", 1),
+    # gRPC waits a second or more before it connects again; a bot's next try must find a restarted daemon.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+
+SocketPath = str | os.PathLike[str] | None
+KeySource = ClientKey | str | os.PathLike[str] | None
+
+
+def socket_path(given: SocketPath) -> Path:
+    """Returns the path of the public socket, found where none is given.
+
+    Raises:
+        InvalidError: It is longer than a unix socket's path can be.
+    """
+    path = paths.public_socket() if given is None else Path(given)
+    check_length(path)
+    return path
+
+
+def check_length(path: Path) -> None:
+    """Raises InvalidError where `path` is longer than a unix socket's path can be."""
+    if len(os.fsencode(path)) > MAX_PATH_BYTES:
+        raise InvalidError(
+            f"the socket path {path} is too long",
+            reason="CONFIG_INVALID",
+            fields={"socket": f"must have {MAX_PATH_BYTES} bytes or fewer"},
+            hint="choose a shorter path, or set VAULTD_RUNTIME_DIR to a shorter directory",
+        )
+
+
+def target(path: Path) -> str:
+    """Returns gRPC's name of a unix socket; gRPC decodes it like a URI."""
+    return "unix:" + quote(os.fsencode(path))
+
+
+def check_present(path: Path) -> None:
+    """Raises NotRunningError where there is no socket, which needs no second try."""
+    if not os.path.lexists(path):
+        raise NotRunningError(f"no socket at {path}")
+
+
+def session(key: KeySource, timeout: float) -> Session:
+    """Returns the session of a client; its key is read with the first signed call."""
+    if isinstance(key, ClientKey):
+        return Session(lambda: key, int(timeout * 1000))
+    return Session(lambda: ClientKey.load(paths.key_file() if key is None else key), int(timeout * 1000))

@@ -1,0 +1,68 @@
+"""`vaultctl client grant`, `ungrant` and `why`: what a client may do, and which rule says so."""
+
+from datetime import datetime
+
+import click
+
+from vaultd_client.cli.completion import EXCHANGE
+from vaultd_client.cli.exit_codes import ExitCode
+from vaultd_client.cli.parsing import Rate, Until
+from vaultd_client.cli.session import Command, Session, plain
+from vaultd_client.cli.views import audit_table, grant_text
+
+
+@click.command(cls=Command)
+@click.argument("client")
+@click.argument("exchange", type=EXCHANGE)
+@click.option(
+    "--configuration",
+    type=click.Choice(["read", "write", "*"]),
+    default="read",
+    show_default=True,
+    help="Half that it may have.",
+)
+@click.option("--until", type=Until(), help="End: 2027-01-01 or 2027-01-01T12:00 (UTC), or from now: 30d, 12h.")
+@click.option("--rate", type=Rate(), help="At most so many uses in so much time: 10/60s, 100/1h.")
+@click.pass_obj
+def grant(
+    session: Session,
+    client: str,
+    exchange: str,
+    configuration: str,
+    until: datetime | None,
+    rate: tuple[int, int] | None,
+) -> None:
+    """Let a client have plaintext of one half of an exchange. EXCHANGE may be '*' for every one."""
+    with session.client() as vault:
+        made = vault.create_grant(client, exchange, configuration, not_after=until, rate=rate)
+    session.terminal.result(plain(made), grant_text(made))
+
+
+@click.command(cls=Command)
+@click.argument("client")
+@click.argument("grant")
+@click.pass_obj
+def ungrant(session: Session, client: str, grant: str) -> None:
+    """Take a grant back, by its id."""
+    with session.client() as vault:
+        vault.delete_grant(client, grant)
+    session.terminal.result({"deleted": grant}, f"{grant} is taken back.")
+
+
+@click.command(cls=Command)
+@click.argument("client")
+@click.argument("exchange", type=EXCHANGE)
+@click.argument("configuration", type=click.Choice(["read", "write"]))
+@click.option("--exit-code", is_flag=True, help="End with 6 where it would be refused.")
+@click.pass_context
+def why(ctx: click.Context, client: str, exchange: str, configuration: str, exit_code: bool) -> None:
+    """Explain which rule allows or denies a client one half of an exchange, step by step."""
+    session = ctx.ensure_object(Session)
+    with session.client() as vault:
+        access = vault.why(client, exchange, configuration)
+    verdict = f"{'allowed' if access.allowed else 'denied'}: {access.rule}"
+    steps = [f"  {number}. {step}" for number, step in enumerate(access.steps, 1)]
+    denials = ["", "Latest denials:", audit_table(access.denials)] if access.denials else []
+    session.terminal.result(plain(access), verdict, *steps, *denials)
+    if exit_code and not access.allowed:
+        ctx.exit(ExitCode.REFUSED)

@@ -1,0 +1,100 @@
+"""How a key pair is handed over: as JSON on a descriptor, or field by field as the catalogue of kinds asks."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from vaultd_client.cli import prompts
+from vaultd_client.cli.drafts import Draft, draft, draft_from
+from vaultd_client.cli.failure import Failure
+from vaultd_client.cli.secrets_in import wiped
+from vaultd_client.cli.terminal import Terminal
+from vaultd_client.fields import FieldValues
+from vaultd_client.models import Kind, KindField
+
+INSTEAD = "--fields-fd"
+LABELS = {
+    "api_key": "API key",
+    "secret": "Secret",
+    "passphrase": "Passphrase of the key",
+    "customer_id": "Customer id",
+    "address": "Wallet address",
+    "private_key": "Private key",
+    "login": "Login",
+    "password": "Password",
+    "two_fa": "Second-factor seed",
+    "token": "Token",
+    "account_id": "Account id",
+}
+
+
+def document_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that name where a JSON document comes from."""
+    from_stdin = click.option("--from-stdin", is_flag=True, help="Read the key pair as JSON from stdin.")
+    from_descriptor = click.option(
+        "--fields-fd", type=click.IntRange(min=0), metavar="FD", help="Read the key pair as JSON from this descriptor."
+    )
+    return from_stdin(from_descriptor(command))
+
+
+def document(*, from_stdin: bool, fields_fd: int | None) -> Draft | None:
+    """Returns the document that the options name; None where none of them was given.
+
+    Raises:
+        Failure: Both were given, or what came in is no such document.
+    """
+    if from_stdin and fields_fd is not None:
+        raise Failure("--from-stdin and --fields-fd exclude each other", "leave one out")
+    if from_stdin:
+        return draft_from("--from-stdin", 0)
+    return draft_from("--fields-fd", fields_fd) if fields_fd is not None else None
+
+
+def empty() -> Draft:
+    """Returns the document that says nothing."""
+    return draft({})
+
+
+def single(given: Draft, configuration: str) -> FieldValues:
+    """Returns the one key pair of a document that is meant for `configuration`.
+
+    Raises:
+        Failure: The document has none, or has one for the other half.
+    """
+    fields = given.configurations.get(configuration, given.configurations.get(""))
+    if fields is None:
+        raise Failure(f"the document has no key pair for {configuration}", 'such as {"api_key": "...", "secret": "..."}')
+    return fields
+
+
+def ask_pair(terminal: Terminal, kind: Kind, configuration: str) -> Mapping[str, str]:
+    """Asks for the fields of a key pair: those that the kind requires, then those it expects, which may stay empty.
+
+    Raises:
+        Failure: There is no terminal.
+    """
+    terminal.note(f"{kind.display_name}, {configuration} key pair. Secrets are not shown while you type.")
+    fields: dict[str, str] = {}
+    for field in kind.fields:
+        if field.need not in {"REQUIRED", "EXPECTED"}:
+            continue
+        value = _ask_field(field)
+        while not value and field.need == "REQUIRED":
+            terminal.note(f"{field.name} is required for {kind.kind}.")
+            value = _ask_field(field)
+        if value:
+            fields[field.name] = value
+    return fields
+
+
+def _ask_field(field: KindField) -> str:
+    question = LABELS.get(field.name, field.name) + ("" if field.need == "REQUIRED" else " (may stay empty)")
+    if field.maskable:
+        return prompts.ask(question, instead=INSTEAD)
+    typed = prompts.secret(question, instead=INSTEAD)
+    with wiped(typed):
+        try:
+            return typed.decode().strip()
+        except UnicodeDecodeError:
+            raise Failure(f"{field.name} is not UTF-8 text", "paste it again, or hand it over with --fields-fd") from None

@@ -1,0 +1,130 @@
+"""The root of the command tree, and the one place where errors become a line, a hint and an exit code."""
+
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from vaultd_client.cli import audit, clients, completion, exchange, kinds, quickstart, reveal, setup, slots, vault
+from vaultd_client.cli.exit_codes import ExitCode, epilog, exit_code
+from vaultd_client.cli.failure import Failure
+from vaultd_client.cli.secrets_in import forbid_dumps
+from vaultd_client.cli.session import Group, Session, json_option
+from vaultd_client.cli.terminal import Terminal
+from vaultd_client.errors import VaultClientError
+
+PROGRAM = "vaultctl"
+
+
+def _version() -> str:
+    try:
+        return version("vaultd-client")
+    except PackageNotFoundError:  # run from the sources, not installed
+        return "unknown"
+
+
+@click.group(
+    cls=Group,
+    params=[json_option("Print one JSON document on stdout, errors too; also allowed after the command.")],
+    epilog=epilog(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(_version(), prog_name=PROGRAM, message="%(prog)s %(version)s")
+@click.option("--socket", type=click.Path(path_type=Path), help="Public socket, instead of the one that is found.")
+@click.option("--unlock-socket", type=click.Path(path_type=Path), help="Unlock socket, instead of the one beside it.")
+@click.option("--key", type=click.Path(path_type=Path), help="Key file to sign with, instead of the usual one.")
+@click.pass_obj
+def vaultctl(session: Session, socket: Path | None, unlock_socket: Path | None, key: Path | None) -> None:
+    """Keeps exchange API keys in a local vault, and says who may read them.
+
+    First steps: `vaultctl quickstart` shows everything on a throw-away vault; `vaultctl init` makes a real one.
+
+    Secrets are asked for without echo, or read from a file descriptor (0 is stdin); never from an argument or the
+    environment.
+    """
+    session.socket, session.unlock_socket, session.key = socket, unlock_socket, key
+
+
+for command in (
+    setup.init,
+    vault.unlock,
+    vault.lock,
+    vault.status,
+    exchange.exchange,
+    clients.client,
+    reveal.reveal,
+    slots.slot,
+    slots.passphrase,
+    slots.master_key,
+    audit.audit,
+    kinds.kinds,
+    quickstart.quickstart,
+    completion.completion,
+):
+    vaultctl.add_command(command)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: What follows the program's name.
+
+    Returns:
+        The exit code, after what went wrong was shown.
+    """
+    session = Session()
+    session.terminal.json = "--json" in arguments  # an error of usage comes before the option is parsed
+    try:
+        returned = vaultctl.main(list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=session)
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except Failure as failure:
+        return _report(session.terminal, failure.reason, failure.text, failure.fields, failure.hint, failure.code)
+    except click.UsageError as usage:
+        path = usage.ctx.command_path if usage.ctx else PROGRAM
+        return _report(session.terminal, "usage", usage.format_message(), {}, f"{path} --help", ExitCode.USAGE)
+    except VaultClientError as error:
+        code = exit_code(error.reason)
+        return _report(session.terminal, error.reason.lower(), error.message, error.fields, error.hint, code)
+    except Exception as defect:  # noqa: BLE001 - the last resort: a traceback may quote a secret
+        return _report(session.terminal, "internal", _defect(defect), {}, "please report this line", ExitCode.INTERNAL)
+    return returned if isinstance(returned, int) else ExitCode.OK
+
+
+def _report(
+    terminal: Terminal, reason: str, text: str, fields: Mapping[str, str], hint: str, code: ExitCode
+) -> ExitCode:
+    if terminal.json:
+        attributes = {name: [problem] for name, problem in fields.items()}
+        document = {"error": reason, "error_description": text, "error_attributes": attributes, "hint": hint}
+        terminal.result(document)
+    else:
+        terminal.error("; ".join([text, *(f"{name}: {problem}" for name, problem in fields.items())]), hint)
+    return code
+
+
+def _defect(defect: Exception) -> str:
+    """Names type and place of a defect, not its text, which may quote a secret."""
+    place = defect.__traceback__
+    while place and place.tb_next:
+        place = place.tb_next
+    where = f" at {Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else ""
+    return f"internal error: {type(defect).__name__}{where}"
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Leaves through every `finally`: echo is switched on again, a throw-away vault is removed."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def main() -> NoReturn:
+    """Entry point of `vaultctl`."""
+    forbid_dumps()
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(run(sys.argv[1:]))

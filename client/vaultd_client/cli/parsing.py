@@ -1,0 +1,83 @@
+"""What a person types on the command line, as click parameter types."""
+
+import pwd
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+_UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hour": 3600, "d": 86_400, "day": 86_400, "w": 604_800}
+_DURATION = re.compile(r"(\d{1,9})(s|m|h|d|w)", re.ASCII)
+_RATE = re.compile(r"(\d{1,9})/(\d{0,9})(s|sec|m|min|h|hour|d|day)", re.ASCII)
+
+
+class Until(click.ParamType[datetime]):
+    """A time in the future: `30d`, `12h`, or `2027-01-01`, `2027-01-01T12:00`, UTC where it names no zone."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Returns an aware datetime in UTC."""
+        if isinstance(value, datetime):
+            return value
+        now = datetime.now(UTC)
+        try:
+            if matched := _DURATION.fullmatch(value):
+                until = now + timedelta(seconds=int(matched[1]) * _UNITS[matched[2]])
+            else:
+                until = datetime.fromisoformat(value)
+                until = (until if until.tzinfo else until.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail("type a date such as 2027-01-01, or a time from now such as 30d or 12h", param, ctx)
+        if until <= now:
+            self.fail(f"{value} is in the past", param, ctx)
+        return until
+
+
+class Rate(click.ParamType[tuple[int, int]]):
+    """So many uses in so much time: `10/60s`, `5/min`, `100/1h`."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Returns count and seconds."""
+        if isinstance(value, tuple):
+            return value
+        matched = _RATE.fullmatch(value)
+        count, seconds = (int(matched[1]), int(matched[2] or "1") * _UNITS[matched[3]]) if matched else (0, 0)
+        if not count or not seconds:
+            self.fail("type a count and a time, such as 10/60s or 100/1h", param, ctx)
+        return count, seconds
+
+
+class Label(click.ParamType[tuple[str, str]]):
+    """`KEY=VALUE`."""
+
+    name = "key=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Returns key and value."""
+        if isinstance(value, tuple):
+            return value
+        key, equals, rest = str(value).partition("=")
+        if not key or not equals:
+            self.fail("type KEY=VALUE", param, ctx)
+        return key, rest
+
+
+class User(click.ParamType[int]):
+    """A user name or uid of this host."""
+
+    name = "user"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Returns the uid."""
+        if isinstance(value, int):
+            return value
+        if re.fullmatch(r"\d{1,10}", value, re.ASCII) and int(value) < 2**32 - 1:
+            return int(value)
+        try:
+            return pwd.getpwnam(value).pw_uid
+        except (KeyError, ValueError):
+            self.fail(f"no user {value!r} on this host", param, ctx)

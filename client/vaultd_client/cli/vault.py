@@ -1,0 +1,233 @@
+"""`vaultctl unlock`, `lock` and `status`."""
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from vaultd_client.cli.exit_codes import ExitCode
+from vaultd_client.cli.secrets_in import wiped
+from vaultd_client.cli.session import Command, Session, moment, plain
+from vaultd_client.cli.slot_secrets import Opening, opening_options
+from vaultd_client.cli.terminal import facts, table
+from vaultd_client.errors import (
+    KeyFileError,
+    LockedError,
+    NotRunningError,
+    RefusedError,
+    UninitializedError,
+    UnlockDelayedError,
+    UntrustedVaultError,
+    VaultClientError,
+)
+from vaultd_client.keys import ClientKey, Pin
+from vaultd_client.models import Vault
+from vaultd_client.slots import Unlocked, UnlockStatus
+from vaultd_client.unlock import UnlockClient
+
+FREE_FAILURES = 5
+"""So many wrong passphrases cost no wait; the daemon decides, this is only told."""
+
+
+@click.command(cls=Command)
+@opening_options
+@click.option("--slot", type=click.IntRange(min=1), help="Try this key slot only.")
+@click.option("--wait", is_flag=True, help="Wait while the vault takes no attempt; a person at a terminal always does.")
+@click.option("--accept-rollback", is_flag=True, help="Take a store that is older than its anchor: a restored backup.")
+@click.pass_obj
+def unlock(session: Session, slot: int | None, wait: bool, accept_rollback: bool, **opening: Any) -> None:
+    """Unlock the vault with a passphrase, a recovery code or a machine key.
+
+    Says so where it is unlocked already. Prints generation, time and integrity of the store: compare them with those of
+    the last time if you fear that somebody put an old store in its place.
+    """
+    wanted = Opening(**opening)
+    pin = _pinned(session)
+    with session.unlock_client() as keyholder:
+        status = keyholder.status()
+        if status.state == "UNINITIALIZED":
+            raise UninitializedError("the vault was never initialized")
+        if status.state == "UNLOCKED":
+            session.terminal.result({"state": "UNLOCKED", "already": True}, "The vault is unlocked already.")
+            return
+        if pin is not None:
+            with session.client() as client:
+                found = client.vault()
+            _compare(pin, found.vault_id, found.identity)
+        if status.retry_after_ms:
+            _wait(session, status, patient=wait or wanted.is_asked)
+        secret = wanted.read()
+        with wiped(secret), session.terminal.working("Unlocking; Argon2id takes a moment"):
+            unlocked = _unlocked(keyholder, secret, wanted.kind, slot, accept_rollback=accept_rollback)
+    if pin is not None:
+        _compare(pin, unlocked.pin.vault_id, unlocked.pin.identity)
+    _show_unlocked(session, unlocked)
+
+
+def _unlocked(
+    keyholder: UnlockClient, secret: bytearray, kind: str, slot: int | None, *, accept_rollback: bool
+) -> Unlocked:
+    try:
+        return keyholder.unlock(secret, kind=kind, slot=slot, accept_rollback=accept_rollback)
+    except VaultClientError as error:
+        if error.reason == "WRONG_PASSPHRASE":
+            error.hint = _after_failure(error)
+        raise
+
+
+def _after_failure(error: VaultClientError) -> str:
+    failures, delay = (int(error.metadata.get(name, "0") or "0") for name in ("failures", "retry_after_ms"))
+    if delay:
+        return f"{failures} wrong ones in a row; wait {_seconds(delay)}, then: vaultctl unlock"
+    left = FREE_FAILURES - failures
+    if failures and left >= 0:
+        return f"{failures} wrong in a row, {left} more before each one costs a wait; try again: vaultctl unlock"
+    return error.hint
+
+
+def _wait(session: Session, status: UnlockStatus, *, patient: bool) -> None:
+    text = f"{status.failures} wrong passphrases in a row; no attempt for now"
+    if not patient:
+        raise UnlockDelayedError(
+            text,
+            metadata={"retry_after_ms": str(status.retry_after_ms)},
+            hint=f"wait {_seconds(status.retry_after_ms)}, or add --wait",
+        )
+    session.terminal.countdown(text, status.retry_after_ms)
+
+
+def _seconds(milliseconds: int) -> str:
+    return f"{-(-milliseconds // 1000)} s"
+
+
+def _show_unlocked(session: Session, unlocked: Unlocked) -> None:
+    fingerprint = unlocked.pin.fingerprint
+    time = datetime.fromtimestamp(unlocked.time_ms / 1000, UTC)
+    document = {
+        "state": "UNLOCKED",
+        "already": False,
+        "vault_id": unlocked.pin.vault_id.hex(),
+        "fingerprint": fingerprint,
+        "generation": unlocked.generation,
+        "time": plain(time),
+        "integrity": unlocked.integrity,
+        "exchanges": unlocked.exchanges,
+        "clients": unlocked.clients,
+        "slot": unlocked.slot,
+        "upgraded": unlocked.upgraded,
+    }
+    shown = {
+        "vault": f"unlocked with slot {unlocked.slot}" + (", whose cost was raised" if unlocked.upgraded else ""),
+        "identity": fingerprint,
+        "store": f"generation {unlocked.generation}, {moment(time)}, integrity {unlocked.integrity}",
+        "holds": f"{unlocked.exchanges} exchanges, {unlocked.clients} clients",
+    }
+    session.terminal.result(document, facts(shown))
+
+
+@click.command(cls=Command)
+@click.pass_obj
+def lock(session: Session) -> None:
+    """Lock the vault: the process that holds the keys ends. Masked metadata stays readable.
+
+    Goes over the unlock socket; whom that is closed to needs a key with the permission Vault:Lock.
+    """
+    already = False
+    try:
+        with session.unlock_client() as keyholder:
+            state = keyholder.status().state
+            if state == "UNINITIALIZED":
+                raise UninitializedError("the vault was never initialized")
+            already = state == "LOCKED"
+            if not already:
+                keyholder.lock()
+    except RefusedError:
+        with session.client() as client:
+            try:
+                client.lock()
+            except LockedError:
+                already = True
+    text = "The vault is locked already." if already else "The vault is locked."
+    session.terminal.result({"state": "LOCKED", "already": already}, text)
+
+
+@click.command(cls=Command)
+@click.option("--exit-code", is_flag=True, help="End with 4 where it is locked, 5 where it was never initialized.")
+@click.pass_context
+def status(ctx: click.Context, exit_code: bool) -> None:
+    """Show state, identity, sockets, self-tests and protections of the vault."""
+    session = ctx.ensure_object(Session)
+    with session.client() as client:
+        vault = client.vault()
+        socket = client.socket
+    keyholder = _keyholder(session)
+    identity, pinned = _identity(session, vault)
+    document = {
+        **plain(vault),
+        "fingerprint": identity,
+        "pinned": pinned,
+        "socket": str(socket),
+        "unlock_socket": keyholder,
+    }
+    shown = {
+        "state": vault.state,
+        "locked because": vault.lock_cause,
+        "identity": identity + {True: " (pinned)", False: " (NOT the one that the key file pins)", None: ""}[pinned],
+        "version": f"{vault.version}, schema {vault.schema_version}, format {vault.format_version}",
+        "started": moment(vault.started_at),
+        "unlocked": moment(vault.unlocked_at) if vault.unlocked_at else "",
+        "socket": socket,
+        "unlock socket": f"{keyholder['path']}" + (f" ({keyholder['detail']})" if keyholder["detail"] else ""),
+        "unaudited denials": vault.unaudited_denials or "",
+    }
+    rows = [(each.name, "ok" if each.ok else "fallback", each.detail) for each in vault.checks]
+    checks = table(("CHECK", "RESULT", "DETAIL"), rows)
+    session.terminal.result(document, facts({name: text for name, text in shown.items() if text}), "", checks)
+    if pinned is False:
+        session.terminal.warn("this is not the vault that the key file pins")
+    if exit_code:
+        ctx.exit({"LOCKED": ExitCode.LOCKED, "UNINITIALIZED": ExitCode.UNINITIALIZED}.get(vault.state, ExitCode.OK))
+
+
+def _keyholder(session: Session) -> dict[str, Any]:
+    with session.unlock_client() as keyholder:
+        path = str(keyholder.path)
+        try:
+            status = keyholder.status()
+        except (RefusedError, NotRunningError, UntrustedVaultError) as error:
+            return {"path": path, "detail": error.message}
+    detail = f"{status.failures} wrong passphrases" if status.failures else ""
+    if status.retry_after_ms:
+        detail += f", no attempt for {_seconds(status.retry_after_ms)}"
+    return {"path": path, "detail": detail, **plain(status)}
+
+
+def _identity(session: Session, vault: Vault) -> tuple[str, bool | None]:
+    """Returns the fingerprint, and whether it is the pinned one; None where there is nothing to compare."""
+    if not vault.identity:
+        return "", None
+    pin = _pinned(session)
+    found = Pin(vault.vault_id, vault.identity)
+    return found.fingerprint, None if pin is None else pin == found
+
+
+def _pinned(session: Session) -> Pin | None:
+    """Returns the vault that the key file pins; None where there is no key file or it pins none."""
+    path = session.key_path()
+    if not os.path.lexists(path):
+        return None
+    try:
+        return ClientKey.load(path).vault
+    except KeyFileError as error:
+        session.terminal.warn(f"the vault is not compared with a pin: {error.message}")
+        return None
+
+
+def _compare(pin: Pin, vault_id: bytes, identity: bytes) -> None:
+    """Raises UntrustedVaultError where a vault is not the pinned one."""
+    if (pin.vault_id, pin.identity) != (vault_id, identity):
+        raise UntrustedVaultError(
+            "this is not the vault that the key file pins",
+            hint="vaultctl status; if the vault was made anew on purpose: vaultctl client pin",
+        )

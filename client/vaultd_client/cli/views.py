@@ -1,0 +1,114 @@
+"""What a person sees of the vault's values: tables and lines. `--json` prints the values themselves."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from vaultd_client.cli.session import moment
+from vaultd_client.cli.terminal import facts, table
+from vaultd_client.models import AuditEntry, Client, Configuration, Credential, Exchange, Grant
+
+
+def exchange_table(exchanges: Sequence[Exchange]) -> Table:
+    """Returns one row per exchange."""
+    rows = [
+        (
+            each.name,
+            each.kind,
+            each.environment,
+            _mask(each.configuration("read")),
+            _mask(each.configuration("write")),
+            each.state + (" hidden" if each.hidden else ""),
+            each.id,
+        )
+        for each in exchanges
+    ]
+    return table(("NAME", "KIND", "ENVIRONMENT", "READ", "WRITE", "STATE", "ID"), rows)
+
+
+def exchange_facts(exchange: Exchange) -> Table:
+    """Returns everything of one exchange but its credentials."""
+    shown: dict[str, object] = {
+        "name": exchange.name,
+        "id": exchange.id,
+        "kind": exchange.kind,
+        "environment": exchange.environment,
+        "state": exchange.state,
+        "lock reason": exchange.lock_reason,
+        "labels": ", ".join(f"{key}={value}" for key, value in exchange.labels.items()),
+        "market types": ", ".join(exchange.market_types),
+        "hidden": "yes" if exchange.hidden else "",
+        "created": moment(exchange.created_at),
+        "updated": moment(exchange.updated_at),
+    }
+    return facts({name: value for name, value in shown.items() if value})
+
+
+def credential_table(exchange: Exchange) -> Table:
+    """Returns one row per version of each half, newest first."""
+    rows = [
+        (half.configuration, each.version, each.state, each.key_state, masks(each), moment(each.created_at))
+        for half in exchange.configurations
+        for each in half.credentials
+    ]
+    return table(("CONFIGURATION", "VERSION", "STATE", "KEY", "FIELDS", "CREATED"), rows)
+
+
+def masks(credential: Credential) -> str:
+    """Returns the fields of a credential as masks."""
+    return ", ".join(f"{name} {mask or '(set)'}" for name, mask in credential.masks.items())
+
+
+def client_table(clients: Sequence[Client]) -> Table:
+    """Returns one row per client."""
+    rows = [
+        (
+            each.name,
+            each.state,
+            each.uid,
+            each.unit or "-",
+            ", ".join(each.permissions) or "-",
+            "; ".join(grant_text(grant) for grant in each.grants) or "-",
+        )
+        for each in clients
+    ]
+    return table(("NAME", "STATE", "UID", "UNIT", "PERMISSIONS", "GRANTS"), rows)
+
+
+def grant_text(grant: Grant) -> str:
+    """Returns a grant as one line."""
+    text = f"{grant.id}: {grant.operation} {grant.exchange} {grant.configuration}"
+    if grant.not_after:
+        text += f" until {moment(grant.not_after)}"
+    if grant.rate_count:
+        text += f", {grant.rate_count} in {grant.rate_seconds} s"
+    return text
+
+
+def audit_table(entries: Sequence[AuditEntry]) -> Table:
+    """Returns one row per audit entry."""
+    rows = [
+        (
+            each.sequence,
+            moment(each.time),
+            each.decision,
+            each.method.rpartition("/")[2],
+            each.client or "-",
+            f"{each.uid}/{each.pid}" + (f" {each.unit}" if each.unit else ""),
+            "/".join(part for part in (each.exchange, each.configuration) if part) or "-",
+            each.rule + (f" (x{each.count})" if each.count > 1 else ""),
+            each.detail,
+        )
+        for each in entries
+    ]
+    return table(("ENTRY", "TIME", "DECISION", "METHOD", "CLIENT", "UID/PID", "EXCHANGE", "RULE", "DETAIL"), rows)
+
+
+def _mask(half: Configuration | None) -> str:
+    active = half.active if half else None
+    if half is None or not half.credentials:
+        return "-"
+    if active is None:
+        return half.credentials[0].state
+    shown = next((mask for mask in active.masks.values() if mask), "(set)")
+    return f"{shown} v{active.version}"

@@ -1,0 +1,348 @@
+"""What the vault answers, as frozen values. Nothing here holds a secret; that is `revealed.py`.
+
+Times are aware datetimes in UTC, or None. States are the names of errors.proto's neighbours in resources.proto without
+their prefix, such as `ACTIVE`; a state of a newer daemon is its number in text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from vaultd_api.v1 import audit_service_pb2, client_service_pb2, resources_pb2, vault_service_pb2
+
+
+def _moment(message: object, field: str) -> datetime | None:
+    if not message.HasField(field):  # type: ignore[attr-defined]  # every caller hands over a message
+        return None
+    stamp: Timestamp = getattr(message, field)
+    return stamp.ToDatetime(tzinfo=UTC)
+
+
+def _state(wrapper: EnumTypeWrapper, number: int, prefix: str = "STATE_") -> str:
+    descriptor = wrapper.DESCRIPTOR.values_by_number.get(number)
+    return str(number) if descriptor is None else descriptor.name.removeprefix(prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One self-test or optional protection of the daemon; where not `ok`, `detail` says the fallback in force."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """State, identity and health. `state` is UNINITIALIZED, LOCKED or UNLOCKED.
+
+    `vault_id` (16 bytes) and `identity` (32) are empty before init; `epoch` (16), `seal_key` (32) and
+    `seal_key_signature` (64) are empty unless UNLOCKED. None of it is authenticated: compare it with a pin.
+    """
+
+    state: str
+    vault_id: bytes
+    epoch: bytes
+    identity: bytes
+    seal_key: bytes
+    seal_key_signature: bytes
+    version: str
+    schema_version: int
+    format_version: int
+    started_at: datetime | None
+    unlocked_at: datetime | None
+    checks: tuple[Check, ...]
+    unaudited_denials: int
+    lock_cause: str
+
+    @classmethod
+    def from_proto(cls, message: vault_service_pb2.Vault) -> "Vault":
+        """Builds it from the message of that name."""
+        return cls(
+            state=_state(vault_service_pb2.Vault.State, message.state),
+            vault_id=message.vault_id,
+            epoch=message.epoch,
+            identity=message.identity,
+            seal_key=message.seal_key,
+            seal_key_signature=message.seal_key_signature,
+            version=message.version,
+            schema_version=message.schema_version,
+            format_version=message.format_version,
+            started_at=_moment(message, "started_at"),
+            unlocked_at=_moment(message, "unlocked_at"),
+            checks=tuple(Check(check.name, check.ok, check.detail) for check in message.checks),
+            unaudited_denials=message.unaudited_denials,
+            lock_cause=message.lock_cause,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KindField:
+    """One field of a kind. `need` is REQUIRED, EXPECTED or OPTIONAL; `ccxt_name` is empty where ccxt has none."""
+
+    name: str
+    need: str
+    ccxt_name: str
+    aliases: tuple[str, ...]
+    maskable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of exchange in the catalogue. Empty `market_types` means any."""
+
+    resource_name: str
+    kind: str
+    display_name: str
+    aliases: tuple[str, ...]
+    fields: tuple[KindField, ...]
+    market_types: tuple[str, ...]
+    environments: tuple[str, ...]
+
+    @classmethod
+    def from_proto(cls, message: resources_pb2.Kind) -> "Kind":
+        """Builds it from the message of that name."""
+        fields = tuple(
+            KindField(
+                name=field.name,
+                need=_state(resources_pb2.Kind.Need, field.need, "NEED_"),
+                ccxt_name=field.ccxt_name,
+                aliases=tuple(field.aliases),
+                maskable=field.maskable,
+            )
+            for field in message.fields
+        )
+        return cls(
+            resource_name=message.resource_name,
+            kind=message.kind,
+            display_name=message.display_name,
+            aliases=tuple(message.aliases),
+            fields=fields,
+            market_types=tuple(message.market_types),
+            environments=tuple(message.environments),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One version of a key pair, masked. `masks`: field name to mask, empty for fields that are never shown.
+
+    `state` is STAGED, ACTIVE, PREVIOUS, REVOKED or DESTROYED; `key_state` is UNKNOWN, OK or INVALID.
+    """
+
+    resource_name: str
+    version: int
+    state: str
+    key_state: str
+    masks: Mapping[str, str]
+    created_at: datetime | None
+
+    @classmethod
+    def from_proto(cls, message: resources_pb2.Credential) -> "Credential":
+        """Builds it from the message of that name."""
+        return cls(
+            resource_name=message.resource_name,
+            version=message.version,
+            state=_state(resources_pb2.Credential.State, message.state),
+            key_state=_state(resources_pb2.Credential.KeyState, message.key_state, "KEY_STATE_"),
+            masks=dict(message.masks),
+            created_at=_moment(message, "created_at"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The `read` or the `write` half of an exchange; its versions, newest first."""
+
+    configuration: str
+    credentials: tuple[Credential, ...]
+
+    @property
+    def active(self) -> Credential | None:
+        """The version that is revealed, if any."""
+        return next((each for each in self.credentials if each.state == "ACTIVE"), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One account at one venue, masked. `state` is ACTIVE, DISABLED or REVOKED."""
+
+    resource_name: str
+    id: str
+    name: str
+    kind: str
+    environment: str
+    labels: Mapping[str, str]
+    market_types: tuple[str, ...]
+    hidden: bool
+    state: str
+    lock_reason: str
+    configurations: tuple[Configuration, ...]
+    created_at: datetime | None
+    updated_at: datetime | None
+    etag: str
+
+    @classmethod
+    def from_proto(cls, message: resources_pb2.Exchange) -> "Exchange":
+        """Builds it from the message of that name."""
+        return cls(
+            resource_name=message.resource_name,
+            id=message.id,
+            name=message.name,
+            kind=message.kind,
+            environment=message.environment,
+            labels=dict(message.labels),
+            market_types=tuple(message.market_types),
+            hidden=message.hidden,
+            state=_state(resources_pb2.Exchange.State, message.state),
+            lock_reason=message.lock_reason,
+            configurations=tuple(
+                Configuration(each.configuration, tuple(Credential.from_proto(version) for version in each.credentials))
+                for each in message.configurations
+            ),
+            created_at=_moment(message, "created_at"),
+            updated_at=_moment(message, "updated_at"),
+            etag=message.etag,
+        )
+
+    def configuration(self, name: str) -> Configuration | None:
+        """Returns the half of that name (`read` or `write`), if it exists."""
+        return next((each for each in self.configurations if each.configuration == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a client may do. `exchange` is an id or `*`. `rate_count` uses in `rate_seconds`; 0 means no limit."""
+
+    resource_name: str
+    id: str
+    operation: str
+    exchange: str
+    configuration: str
+    not_after: datetime | None
+    rate_count: int
+    rate_seconds: int
+
+    @classmethod
+    def from_proto(cls, message: resources_pb2.Grant) -> "Grant":
+        """Builds it from the message of that name."""
+        return cls(
+            resource_name=message.resource_name,
+            id=message.id,
+            operation=message.operation,
+            exchange=message.exchange,
+            configuration=message.configuration,
+            not_after=_moment(message, "not_after"),
+            rate_count=message.rate_count,
+            rate_seconds=message.rate_seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An allowlisted program. `public_key` has 32 bytes; `state` is ACTIVE, DISABLED or REVOKED."""
+
+    resource_name: str
+    name: str
+    public_key: bytes
+    key_id: str
+    uid: int
+    unit: str
+    state: str
+    permissions: tuple[str, ...]
+    grants: tuple[Grant, ...]
+    created_at: datetime | None
+
+    @classmethod
+    def from_proto(cls, message: resources_pb2.Client) -> "Client":
+        """Builds it from the message of that name."""
+        return cls(
+            resource_name=message.resource_name,
+            name=message.name,
+            public_key=message.public_key,
+            key_id=message.key_id,
+            uid=message.uid,
+            unit=message.unit,
+            state=_state(resources_pb2.Client.State, message.state),
+            permissions=tuple(message.permissions),
+            grants=tuple(Grant.from_proto(grant) for grant in message.grants),
+            created_at=_moment(message, "created_at"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One entry of the audit. `decision` is allow or deny; `count` is how many alike it stands for."""
+
+    sequence: int
+    time: datetime | None
+    method: str
+    decision: str
+    rule: str
+    client: str
+    uid: int
+    pid: int
+    unit: str
+    exchange: str
+    configuration: str
+    version: int
+    detail: str
+    count: int
+
+    @classmethod
+    def from_proto(cls, message: resources_pb2.AuditEntry) -> "AuditEntry":
+        """Builds it from the message of that name."""
+        return cls(
+            sequence=message.sequence,
+            time=_moment(message, "time"),
+            method=message.method,
+            decision=message.decision,
+            rule=message.rule,
+            client=message.client,
+            uid=message.uid,
+            pid=message.pid,
+            unit=message.unit,
+            exchange=message.exchange,
+            configuration=message.configuration,
+            version=message.version,
+            detail=message.detail,
+            count=message.count or 1,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """Finding of a walk over the audit's chain. `first_bad` is 0 where all `checked` entries are good."""
+
+    checked: int
+    first_bad: int
+    detail: str
+
+    @property
+    def ok(self) -> bool:
+        """True where every entry is there and unchanged."""
+        return self.first_bad == 0
+
+    @classmethod
+    def from_proto(cls, message: audit_service_pb2.VerifyAuditResponse) -> "AuditReport":
+        """Builds it from the response."""
+        return cls(message.checked, message.first_bad, message.detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Whether a client may have one half of an exchange now, by which rule, and every step in words."""
+
+    allowed: bool
+    rule: str
+    steps: tuple[str, ...]
+    denials: tuple[AuditEntry, ...]
+
+    @classmethod
+    def from_proto(cls, message: client_service_pb2.ExplainAccessResponse) -> "Access":
+        """Builds it from the response."""
+        denials = tuple(AuditEntry.from_proto(entry) for entry in message.denials)
+        return cls(message.allowed, message.rule, tuple(message.steps), denials)

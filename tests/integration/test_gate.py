@@ -1,0 +1,298 @@
+"""Promises of `vaultd.server.gate` about identity: a handler learns who really called."""
+
+import asyncio
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from vaultd import limits
+from vaultd.errors import ConfigInvalidError
+from vaultd.server import gate as gates
+from vaultd.server.gate import Gate
+from vaultd.server.peer import PeerTable, own_peer
+from vaultd.server.sockets import bind_public, private_directory
+
+STRANGER, OTHER = 12_345, 23_456
+WHO = "/test.Who/Call"
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="acting as another uid takes root")
+pytestmark = pytest.mark.asyncio
+
+
+@dataclass
+class House:
+    """A running gate and what is behind it."""
+
+    gate: Gate
+    table: PeerTable
+    public: Path
+    inner: Path
+
+
+@pytest.fixture
+def base() -> Iterator[Path]:
+    """A directory that everybody may enter."""
+    path = Path(tempfile.mkdtemp(prefix="vaultd-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@asynccontextmanager
+async def house(base: Path) -> AsyncIterator[House]:
+    """A gate alone; whoever wants something behind it puts it at `inner`."""
+    private_directory(base / "inner")
+    table = PeerTable()
+    listener = bind_public(base / "vaultd.sock", 0o666)
+    gate = Gate(listener, base / "inner" / "g.sock", table)
+    found = House(gate, table, base / "vaultd.sock", base / "inner" / "g.sock")
+    await found.gate.start()
+    try:
+        yield found
+    finally:
+        await found.gate.stop()
+
+
+@asynccontextmanager
+async def grpc_house(base: Path) -> AsyncIterator[House]:
+    """A gate before a gRPC server whose one method says `context.peer()` and whom the table has for it."""
+    async with house(base) as found:
+
+        async def who(_request: bytes, context: Any) -> bytes:
+            return f"{context.peer()} {found.table.lookup(context.peer())}".encode()
+
+        server = grpc.aio.server()
+        handlers = {"Call": grpc.unary_unary_rpc_method_handler(who)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Who", handlers),))
+        server.add_insecure_port(f"unix:{found.inner}")
+        await server.start()
+        try:
+            yield found
+        finally:
+            await server.stop(None)
+
+
+async def ask(path: Path) -> str:
+    async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
+        answer: bytes = await channel.unary_unary(WHO)(b"", timeout=10)
+        return answer.decode()
+
+
+async def run_as(uid: int, code: str, *arguments: object) -> str:
+    """Runs `code` as `uid` and returns what it says; it starts as us, because others may not read the interpreter."""
+    become = f"os.setgroups([]); os.setgid({uid}); os.setuid({uid})" if uid != os.geteuid() else ""
+    load = "grpc.insecure_channel('unix:/nowhere').close()"  # grpc imports the rest of itself at the first channel
+    script = f"import grpc, os, select, socket, sys, threading\n{load}\n{become}\n{code}"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-c", script, *map(str, arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    said, complaint = await asyncio.wait_for(process.communicate(), 50)
+    assert process.returncode == 0, complaint.decode()
+    return said.decode().strip()
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+ASK = """
+with grpc.insecure_channel("unix:" + sys.argv[1]) as channel:
+    print(channel.unary_unary("/test.Who/Call")(b"", timeout=10).decode())
+"""
+
+# --- identity ------------------------------------------------------------------------------------------------------
+
+ASK_UNDER_A_NAME_OF_MY_CHOICE = """
+# grpcio cannot bind its own socket: it goes through a relay of the attacker's, whose socket has the name.
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("\\0relay-" + os.urandom(8).hex())
+listener.listen()
+out = socket.socket(socket.AF_UNIX)
+out.bind("\\0" + sys.argv[2])
+out.connect(sys.argv[1])
+def relay():
+    near, _ = listener.accept()
+    other = {near: out, out: near}
+    while True:
+        for sock in select.select([near, out], [], [])[0]:
+            data = sock.recv(65536)
+            if not data:
+                return
+            other[sock].sendall(data)
+threading.Thread(target=relay, daemon=True).start()
+with grpc.insecure_channel("unix-abstract:" + listener.getsockname()[1:].decode()) as channel:
+    print(channel.unary_unary("/test.Who/Call")(b"", timeout=10).decode())
+"""
+
+
+async def test_a_handler_learns_that_we_called(base: Path) -> None:
+    async with grpc_house(base) as found:
+        name, _, peer = (await ask(found.public)).partition(" ")
+    assert re.fullmatch("unix-abstract:vaultd-[0-9a-f]{32}", name)
+    assert peer == str(own_peer())
+
+
+@as_root
+async def test_a_handler_learns_which_other_user_called(base: Path) -> None:
+    async with grpc_house(base) as found:
+        for uid in (STRANGER, OTHER):
+            assert f" Peer(uid={uid}, gid={uid}, " in await run_as(uid, ASK, found.public)
+
+
+@as_root
+@pytest.mark.parametrize("name", ["vaultd-{}", "vaultd-{};uid=0;", "vaultd-{}-0-1", "unix-abstract:vaultd-{}"])
+async def test_a_name_of_the_callers_choice_changes_nothing(base: Path, name: str) -> None:
+    async with grpc_house(base) as found:
+        chosen = name.format(secrets.token_hex(16))
+        said = await run_as(STRANGER, ASK_UNDER_A_NAME_OF_MY_CHOICE, found.public, chosen)
+    assert chosen not in said
+    assert f" Peer(uid={STRANGER}, gid={STRANGER}, " in said
+
+
+async def test_a_look_alike_name_on_the_inner_socket_is_nobody(base: Path) -> None:
+    async with grpc_house(base) as found:
+        chosen = f"vaultd-{secrets.token_hex(16)}"
+        said = await run_as(os.geteuid(), ASK_UNDER_A_NAME_OF_MY_CHOICE, found.inner, chosen)
+        assert said == f"unix-abstract:{chosen} None"  # gRPC does say the name: only the table tells the two apart
+        assert str(own_peer()) in await ask(found.public)
+
+
+async def test_a_call_past_the_gate_is_nobody(base: Path) -> None:
+    async with grpc_house(base) as found:
+        assert await ask(found.inner) == "unix: None"
+
+
+@as_root
+async def test_another_user_cannot_reach_the_inner_socket(base: Path) -> None:
+    connect = "print(socket.socket(socket.AF_UNIX).connect_ex(sys.argv[1]))"
+    async with grpc_house(base) as found:
+        found.inner.chmod(0o777)  # its own mode does not matter: the directory keeps others out
+        assert await run_as(STRANGER, connect, found.inner) == "13"
+        assert await run_as(STRANGER, connect, found.public) == "0"
+
+
+async def test_a_name_in_use_cannot_be_taken(base: Path) -> None:
+    take = """
+code = socket.socket(socket.AF_UNIX)
+try:
+    code.bind("\\0" + sys.argv[1])
+    print("taken")
+except OSError as error:
+    print(error.errno)
+"""
+    async with grpc_house(base) as found, grpc.aio.insecure_channel(f"unix:{found.public}") as channel:
+        name = (await channel.unary_unary(WHO)(b"")).decode().partition(" ")[0].partition(":")[2]
+        assert f"@{name}\n" in Path("/proc/net/unix").read_text()  # anybody can see it
+        assert await run_as(STRANGER if os.geteuid() == 0 else os.geteuid(), take, name) == "98"
+        assert await run_as(STRANGER if os.geteuid() == 0 else os.geteuid(), take, name[:-1]) == "taken"
+
+
+async def test_the_table_forgets_a_caller_that_left(base: Path) -> None:
+    async with grpc_house(base) as found:
+        name = (await ask(found.public)).partition(" ")[0]
+        await until(lambda: found.gate.open_connections == 0)
+        assert len(found.table) == 0
+        assert found.table.lookup(name) is None
+
+
+async def test_a_caller_that_cannot_be_identified_is_closed(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_arguments: object, **_options: object) -> None:
+        raise PermissionError(1, "the kernel cannot name the peer")
+
+    async with grpc_house(base) as found:
+        with monkeypatch.context() as patch, pytest.raises(grpc.aio.AioRpcError):
+            patch.setattr(gates, "peer_of", unknown)
+            await ask(found.public)
+        assert found.gate.refused > 0
+        assert (found.gate.open_connections, len(found.table)) == (0, 0)
+        assert str(own_peer()) in await ask(found.public)
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o701])
+async def test_a_gate_does_not_start_before_an_inner_directory_that_others_may_enter(base: Path, mode: int) -> None:
+    (base / "inner").mkdir()
+    (base / "inner").chmod(mode)
+    gate = Gate(bind_public(base / "vaultd.sock", 0o666), base / "inner" / "g.sock", PeerTable())
+    with pytest.raises(ConfigInvalidError):
+        await gate.start()
+    await gate.stop()
+
+
+# --- self-test -----------------------------------------------------------------------------------------------------
+
+
+def probe(path: Path) -> AbstractAsyncContextManager[str]:
+    @asynccontextmanager
+    async def call() -> AsyncIterator[str]:
+        async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
+            yield (await channel.unary_unary(WHO)(b"", timeout=10)).decode().partition(" ")[0]
+
+    return call()
+
+
+async def test_the_self_test_passes_through_the_gate_and_fails_past_it(base: Path) -> None:
+    async with grpc_house(base) as found:
+        assert (await found.gate.self_test(probe(found.public))).ok
+        assert not (await found.gate.self_test(probe(found.inner))).ok
+
+
+async def test_the_self_test_fails_when_another_caller_is_named(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates, "own_peer", lambda: replace(own_peer(), uid=OTHER))
+    async with grpc_house(base) as found:
+        assert not (await found.gate.self_test(probe(found.public))).ok
+
+
+async def test_the_self_test_fails_when_the_call_fails_or_hangs(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with house(base) as found:
+        assert not (await found.gate.self_test(probe(base / "nowhere.sock"))).ok
+        monkeypatch.setattr(limits, "SELF_TEST_SECONDS", 0.1)
+        with socket.socket(socket.AF_UNIX) as deaf:
+            deaf.bind(str(found.inner))
+            deaf.listen()
+            assert not (await found.gate.self_test(probe(found.public))).ok
+
+
+# --- many at once --------------------------------------------------------------------------------------------------
+
+MANY = """
+local = [("grpc.use_local_subchannel_pool", 1)]
+channels = [grpc.insecure_channel("unix:" + sys.argv[1], options=local) for _ in range(int(sys.argv[2]))]
+mine = f" Peer(uid={os.getuid()}, gid={os.getgid()}, pid={os.getpid()}, ".encode()
+right = 0
+for _ in range(int(sys.argv[3])):
+    calls = [channel.unary_unary("/test.Who/Call").future(b"", timeout=40) for channel in channels]
+    right += sum(mine in call.result() for call in calls)
+print(right)
+"""
+
+
+@as_root
+async def test_five_hundred_clients_of_eight_users_each_get_their_own_identity(base: Path) -> None:
+    async with grpc_house(base) as found:
+        await ask(found.public)
+        await until(lambda: found.gate.open_connections == 0)
+        before = descriptors()
+        uids = range(STRANGER, STRANGER + 8)
+        said = await asyncio.gather(*(run_as(uid, MANY, found.public, 64, 5) for uid in uids))
+        assert said == ["320"] * 8
+        await until(lambda: found.gate.open_connections == 0)
+        await until(lambda: descriptors() <= before + 5)
+        assert found.gate.refused == 0

@@ -1,0 +1,122 @@
+"""Where everything is and what may be tuned: defaults, then one TOML file, then the environment.
+
+| setting | environment | user mode | system mode |
+|---|---|---|---|
+| runtime_dir | VAULTD_RUNTIME_DIR | $XDG_RUNTIME_DIR/vaultd | /run/vaultd |
+| socket | VAULTD_SOCKET | runtime_dir/vaultd.sock | the same |
+| unlock_socket | VAULTD_UNLOCK_SOCKET | runtime_dir/unlock.sock | the same |
+| data_dir | VAULTD_DATA_DIR | $XDG_DATA_HOME/vaultd | /var/lib/vaultd |
+| anchor_dir | VAULTD_ANCHOR_DIR | $XDG_STATE_HOME/vaultd | /var/lib/vaultd-anchor |
+| unlock_group | | none: the owner alone | vaultd |
+| [kdf] memory_kib, passes, lanes | | what init measured | the same |
+
+The file is VAULTD_CONFIG, else $XDG_CONFIG_HOME/vaultd/vaultd.toml, in system mode /etc/vaultd/vaultd.toml.
+"""
+
+import os
+import tomllib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from vaultd.errors import ConfigInvalidError
+from vaultd.model import KdfParameters
+
+_PATHS = ("runtime_dir", "socket", "unlock_socket", "data_dir", "anchor_dir")
+_KNOWN = {*_PATHS, "unlock_group", "kdf"}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of one daemon."""
+
+    runtime_dir: Path
+    socket: Path
+    unlock_socket: Path
+    inner_socket: Path
+    database: Path
+    anchor: Path
+    unlock_group: str
+    kdf_floor: KdfParameters | None
+
+
+def load(*, system: bool, environment: Mapping[str, str] | None = None) -> Config:
+    """Reads the settings.
+
+    Raises:
+        ConfigInvalidError: Names the setting that is wrong.
+    """
+    environment = os.environ if environment is None else environment
+    settings = _defaults(system=system)
+    settings |= _file(_config_file(environment, system=system), required="VAULTD_CONFIG" in environment)
+    for name in _PATHS:
+        if environment.get(f"VAULTD_{name.upper()}"):
+            settings[name] = environment[f"VAULTD_{name.upper()}"]
+    for name in _PATHS:
+        if name in settings and not Path(str(settings[name])).is_absolute():
+            raise ConfigInvalidError(f"{name} must be an absolute path", fields={name: "must be an absolute path"})
+    runtime = Path(settings["runtime_dir"])
+    return Config(
+        runtime_dir=runtime,
+        socket=Path(settings.get("socket", runtime / "vaultd.sock")),
+        unlock_socket=Path(settings.get("unlock_socket", runtime / "unlock.sock")),
+        inner_socket=runtime / "inner" / "grpc.sock",
+        database=Path(settings["data_dir"]) / "vault.db",
+        anchor=Path(settings["anchor_dir"]) / "anchor",
+        unlock_group=str(settings["unlock_group"]),
+        kdf_floor=_kdf(settings.get("kdf")),
+    )
+
+
+def _defaults(*, system: bool) -> dict[str, Any]:
+    if system:
+        return {
+            "runtime_dir": "/run/vaultd",
+            "data_dir": "/var/lib/vaultd",
+            "anchor_dir": "/var/lib/vaultd-anchor",
+            "unlock_group": "vaultd",
+        }
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR there is a fallback; bind_public refuses it where it is not ours.
+        warnings.simplefilter("ignore")
+        runtime = platformdirs.user_runtime_dir("vaultd")
+    return {
+        "runtime_dir": runtime,
+        "data_dir": platformdirs.user_data_dir("vaultd"),
+        "anchor_dir": platformdirs.user_state_dir("vaultd"),
+        "unlock_group": "",
+    }
+
+
+def _config_file(environment: Mapping[str, str], *, system: bool) -> Path:
+    if environment.get("VAULTD_CONFIG"):
+        return Path(environment["VAULTD_CONFIG"])
+    return Path("/etc/vaultd" if system else platformdirs.user_config_dir("vaultd")) / "vaultd.toml"
+
+
+def _file(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise ConfigInvalidError(f"{path} is not there") from None
+        return {}
+    except (OSError, ValueError):
+        raise ConfigInvalidError(f"{path} cannot be read as TOML") from None
+    unknown = sorted(set(settings) - _KNOWN)
+    if unknown:
+        raise ConfigInvalidError(f"{path}: {unknown[0]} is not a setting", fields={unknown[0]: "is not a setting"})
+    return settings
+
+
+def _kdf(given: Any) -> KdfParameters | None:
+    if given is None:
+        return None
+    names = ("memory_kib", "passes", "lanes")
+    if not isinstance(given, dict) or set(given) != set(names) or any(type(given[name]) is not int for name in names):
+        raise ConfigInvalidError("[kdf] needs memory_kib, passes and lanes, whole numbers", fields={"kdf": "is wrong"})
+    return KdfParameters(*(given[name] for name in names))

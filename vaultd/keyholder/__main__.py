@@ -1,0 +1,57 @@
+"""The keyholder process: hardened first, everything else after. Started by `keyholder.process`, never by hand.
+
+usage: python -s -P -m vaultd.keyholder PARENT_PID LINK_FD UNLOCK_FD
+"""
+
+import sys
+
+from vaultd.keyholder.harden import harden_early, memory_hygiene_check, seal
+
+
+def main() -> None:
+    """Runs until the link closes or the vault is locked."""
+    parent, link_fd, unlock_fd = (int(argument) for argument in sys.argv[1:4])
+    checks = harden_early(parent, {link_fd, unlock_fd})
+
+    # Imported only now, and all of it before the sandbox closes: it lets nothing be opened afterwards.
+    import logging  # noqa: PLC0415
+    import os  # noqa: PLC0415
+    import socket  # noqa: PLC0415
+
+    from vaultd import limits  # noqa: PLC0415
+    from vaultd.crypto import selftest  # noqa: PLC0415
+    from vaultd.keyholder.calls import Calls  # noqa: PLC0415
+    from vaultd.keyholder.hello import hello  # noqa: PLC0415
+    from vaultd.keyholder.loop import Loop  # noqa: PLC0415
+    from vaultd.keyholder.methods import METHODS  # noqa: PLC0415
+    from vaultd.keyholder.secretmem import SecretMemory  # noqa: PLC0415
+    from vaultd.keyholder.unlock import UnlockSocket  # noqa: PLC0415
+    from vaultd.keyholder.vault import Keyholder  # noqa: PLC0415
+    from vaultd.kinds import Catalogue  # noqa: PLC0415
+
+    logging.basicConfig(format="vaultd keyholder: %(message)s", level=logging.INFO)
+    logging.raiseExceptions = False
+    loop = Loop(socket.socket(fileno=link_fd))
+    memory = SecretMemory(limits.SECRET_PAGE_BYTES)
+    holder = Keyholder(loop, memory, Catalogue.load())
+    holder.calls = Calls(holder, METHODS)
+    checks += [memory.check, memory_hygiene_check(), selftest.run()]
+    listener = socket.socket(fileno=unlock_fd)
+    # Not the server: SO_PEERCRED tells a client who called listen(), and that must be who reads the passphrase.
+    listener.listen(limits.UNLOCK_CONNECTIONS)
+    checks += seal()
+    if not all(check.ok for check in checks if check.name == "primitives"):
+        os._exit(3)
+    loop.requests = {"hello": lambda payload: hello(holder, payload, checks), "call": holder.calls}
+    unlock_socket = UnlockSocket(holder, listener)
+
+    def tick() -> None:
+        unlock_socket.tick()
+        holder.tick()
+
+    loop.tick = tick
+    loop.run()
+
+
+if __name__ == "__main__":
+    main()

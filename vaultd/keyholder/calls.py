@@ -1,0 +1,196 @@
+"""Signed requests: proved, decided, done, sealed.
+
+1. The bytes have the layout, the magic and a signature (one verification whatever else is wrong, so that the time
+   taken tells nothing).
+2. Vault and epoch are this one: a signature from before a lock is worth nothing.
+3. The key is on the allowlist and its client active.
+4. Uid and unit are those that the kernel reports.
+5. No flags; issued on this host's CLOCK_BOOTTIME not long ago, and not ahead of it.
+6. The signature verifies under the client's key.
+7. The nonce is new. Only now is it remembered: nobody else can fill the cache.
+8. The method is the one that was called, and the bytes that were verified parse as its request.
+9. A permission or grant allows it (policy.py).
+10. The change, or the entry of the reveal, is durable in store and audit.
+11. The answer is sealed to the request's one-time key and signed by the vault.
+
+Steps 1 to 8 fail with one error, REQUEST_REFUSED; which one it was stands in the audit.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+
+from vaultd import limits
+from vaultd.crypto import requests
+from vaultd.errors import PermissionDeniedError, RateLimitedError, RequestRefusedError, VaultError
+from vaultd.keyholder import policy
+from vaultd.keyholder.clock import boot_ns
+from vaultd.keyholder.denials import Denials
+from vaultd.keyholder.ledger import Entry
+from vaultd.keyholder.loop import Task, Turn
+from vaultd.keyholder.secretmem import SecretBuffer
+from vaultd.keyholder.vault import Keyholder, Unlocked
+from vaultd.model import ClientRow, ClientState, PeerFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A proved client and its request."""
+
+    client: ClientRow
+    peer: PeerFacts
+    request: requests.Request
+    method: str
+    rule: str
+
+    def entry(self, **more: Any) -> Entry:
+        """Returns an audit entry of this request."""
+        return Entry(self.method, self.peer, client=self.client.name, **{"rule": self.rule, **more})
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One row of the policy table.
+
+    permission: What a client needs; empty where the handler decides by grant. changes: Takes its turn with other
+    changes. handler: Gets (holder, unlocked, caller, request) and returns a message, or a SecretBuffer that holds a
+    serialized one.
+    """
+
+    request: type[Message]
+    permission: str
+    changes: bool
+    handler: Callable[[Keyholder, Unlocked, Caller, Any], Task]
+
+
+class _Refused(Exception):
+    """A failure of steps 1 to 8, with the rule for the audit."""
+
+    def __init__(self, rule: str, client: str = "") -> None:
+        super().__init__(rule)
+        self.rule = rule
+        self.client = client
+
+
+class Calls:
+    """Answers the `call` request of the link."""
+
+    def __init__(self, holder: Keyholder, methods: dict[str, Method]) -> None:
+        self._holder = holder
+        self._methods = methods
+        self.denials = Denials(holder)
+
+    def __call__(self, payload: Any) -> Task:
+        """Handles one signed request; `payload`: method, signed, signature, peer."""
+        unlocked = self._holder.require_unlocked()
+        called, signed, signature = payload["method"], payload["signed"], payload["signature"]
+        peer = PeerFacts(*payload["peer"])
+        name = called.rpartition("/")[2]
+        try:
+            client, request = self._prove(unlocked, called, signed, signature, peer)
+            method, message = self._parse(request)
+        except _Refused as refused:
+            self.denials.add(Entry(name, peer, decision="deny", rule=refused.rule, client=refused.client))
+            raise RequestRefusedError from None
+        caller = Caller(client, peer, request, name, rule="")
+        if method.permission:
+            decision = policy.by_permission(client, method.permission)
+            if not decision.allowed:
+                self.deny(caller, decision.rule)
+                raise PermissionDeniedError(metadata={"permission": method.permission})
+            caller = Caller(client, peer, request, name, decision.rule)
+        answer = yield from self._run(method, unlocked, caller, message)
+        return self._seal(unlocked, request, signed, signature, answer)
+
+    def deny(self, caller: Caller, rule: str, *, exchange: str = "", configuration: str = "") -> None:
+        """Writes the denial of a proved client to the audit."""
+        self.denials.add(caller.entry(decision="deny", rule=rule, exchange=exchange, configuration=configuration))
+
+    def _run(self, method: Method, unlocked: Unlocked, caller: Caller, message: Message) -> Task:
+        if not method.changes:
+            return (yield from method.handler(self._holder, unlocked, caller, message))
+        yield Turn()
+        try:
+            return (yield from method.handler(self._holder, unlocked, caller, message))
+        finally:
+            self._holder.loop.end_turn()
+
+    def _prove(
+        self, unlocked: Unlocked, called: str, signed: bytes, signature: bytes, peer: PeerFacts
+    ) -> tuple[ClientRow, requests.Request]:
+        request, client, verified = self._verify(unlocked, signed, signature)  # 1, 6
+        if request is None:
+            raise _Refused("malformed")
+        if request.vault_id != unlocked.vault.vault_id:  # 2
+            raise _Refused("other-vault")
+        if request.epoch != unlocked.epoch:
+            raise _Refused("other-epoch")
+        if client is None:  # 3
+            raise _Refused("unknown-key")
+        if not verified:
+            # Before the rest, so that the audit names a client only where its key was proved.
+            raise _Refused("bad-signature")
+        if client.state != ClientState.ACTIVE:
+            raise _Refused(f"client-{client.state.lower()}", client.name)
+        if not client.uid == request.uid == peer.uid:  # 4
+            raise _Refused("wrong-uid", client.name)
+        if client.unit and client.unit != peer.unit:
+            raise _Refused("wrong-unit", client.name)
+        now = boot_ns()
+        if request.flags or not 1 <= request.ttl_ms <= limits.MAX_TTL_MS:  # 5
+            raise _Refused("bad-flags-or-ttl", client.name)
+        expires = request.issued_ns + request.ttl_ms * 1_000_000
+        if request.issued_ns > now + limits.MAX_CLOCK_LEAD_MS * 1_000_000:
+            raise _Refused("from-the-future", client.name)
+        if now > expires:
+            raise _Refused("expired", client.name)
+        if not unlocked.nonces.add(client.client, request.nonce, expires, now):  # 7
+            raise _Refused("replayed", client.name)
+        if request.method != called:  # 8
+            raise _Refused("other-method", client.name)
+        return client, request
+
+    @staticmethod
+    def _verify(
+        unlocked: Unlocked, signed: bytes, signature: bytes
+    ) -> tuple[requests.Request | None, ClientRow | None, bool]:
+        try:
+            request = requests.parse_request(signed)
+        except VaultError:
+            request = None
+        client = unlocked.clients.get(request.key_id.hex()) if request else None
+        # A stranger's request is verified too, under a key that can have signed nothing of the kind.
+        public_key = client.public_key if client else unlocked.vault.identity
+        try:
+            requests.verify(public_key, signature, signed)
+        except RequestRefusedError:
+            return request, client, False
+        return request, client, client is not None
+
+    def _parse(self, request: requests.Request) -> tuple[Method, Message]:
+        method = self._methods.get(request.method)
+        if method is None:
+            raise _Refused("unknown-method")
+        message = method.request()
+        try:
+            message.ParseFromString(request.body)
+        except DecodeError:
+            raise _Refused("bad-body") from None
+        return method, message
+
+    @staticmethod
+    def _seal(
+        unlocked: Unlocked, request: requests.Request, signed: bytes, signature: bytes, answer: Any
+    ) -> dict[str, bytes]:
+        identity = unlocked.keys.identity
+        if isinstance(answer, SecretBuffer):
+            with answer:
+                sealed = requests.seal_reply(identity, request.reply_key, signed, signature, answer.view)
+        else:
+            plain = answer.SerializeToString()
+            if len(plain) > limits.MAX_REPLY_BYTES:
+                raise RateLimitedError("the reply is too large: ask for a smaller page")
+            sealed = requests.seal_reply(identity, request.reply_key, signed, signature, plain)
+        return {"sealed": sealed[0], "signature": sealed[1]}

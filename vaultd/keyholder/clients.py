@@ -1,0 +1,220 @@
+"""What signed requests do with clients and grants."""
+
+from typing import Any
+
+from vaultd import limits, messages
+from vaultd.crypto import requests
+from vaultd.errors import (
+    ClientExistsError,
+    ClientNotFoundError,
+    GrantNotFoundError,
+    LastAdministratorError,
+    PermissionDeniedError,
+    RecordInvalidError,
+)
+from vaultd.keyholder import exchanges, policy, records
+from vaultd.keyholder.calls import Caller
+from vaultd.keyholder.clock import boot_ns
+from vaultd.keyholder.loop import Ask, Task
+from vaultd.keyholder.vault import Keyholder, Unlocked, canonical_json
+from vaultd.model import CONFIGURATIONS, EVERYTHING, REVEAL, AuditRow, ClientRow, ClientState, GrantRow, Row
+from vaultd_api.v1 import client_service_pb2 as pb
+
+
+def find(unlocked: Unlocked, given: str) -> ClientRow:
+    """Returns the client that a resource name or name refers to; ClientNotFoundError otherwise."""
+    row = unlocked.client_named(messages.reference(given, "clients"))
+    if row is None:
+        raise ClientNotFoundError
+    return row
+
+
+def allow(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.AllowClientRequest) -> Task:
+    """Puts a client on the allowlist."""
+    given = request.client
+    new = records.client(given.name, given.public_key, given.uid, given.unit, given.permissions)
+    _no_more_than_own(caller, new.permissions)
+    key_id = requests.key_id(new.public_key).hex()
+    if key_id in unlocked.clients:
+        raise ClientExistsError(f"that key is already {unlocked.clients[key_id].name}'s", fields={"public_key": "is taken"})
+    if unlocked.client_named(new.name) is not None:
+        raise ClientExistsError(fields={"name": "is taken"})
+    if len(unlocked.clients) >= limits.MAX_CLIENTS:
+        raise RecordInvalidError(fields={"name": f"at most {limits.MAX_CLIENTS} clients"})
+    now = unlocked.clock.now_ms()
+    row = ClientRow(
+        key_id,
+        new.name,
+        new.public_key,
+        new.uid,
+        new.unit,
+        ClientState.ACTIVE,
+        canonical_json(list(new.permissions)),
+        now,
+        now,
+    )
+    yield from holder.commit(unlocked, caller.entry(detail=f"client {row.name}, uid {row.uid}"), [(None, row)])
+    return pb.AllowClientResponse(client=messages.client(row, []))
+
+
+def list_clients(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.ListClientsRequest) -> Task:  # noqa: ARG001  one shape for the table
+    """Lists the clients with their grants."""
+    yield from ()
+    size = messages.page_size(request.page_size, limits.MAX_SEALED_PAGE, limits.MAX_SEALED_PAGE)
+    after = messages.page_after(request.page_token)
+    rows = sorted((row for row in unlocked.clients.values() if row.name > after), key=lambda row: row.name)
+    answer = pb.ListClientsResponse(
+        clients=[messages.client(row, unlocked.grants_of(row.client)) for row in rows[:size]]
+    )
+    if len(rows) > size:
+        answer.next_page_token = messages.page_token(rows[size - 1].name)
+    return answer
+
+
+def update(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.UpdateClientRequest) -> Task:
+    """Changes what the mask names."""
+    old = find(unlocked, request.client)
+    if old.state == ClientState.REVOKED:
+        raise RecordInvalidError(fields={"client": "is revoked for good"})
+    changes: dict[str, Any] = {}
+    given = request.update
+    for path in request.update_mask.paths:
+        match path:
+            case "state":
+                name = type(given).State.Name(given.state).removeprefix("STATE_")
+                if name not in (ClientState.ACTIVE, ClientState.DISABLED):
+                    raise RecordInvalidError(fields={"state": "must be ACTIVE or DISABLED; to revoke, use revoke"})
+                changes["state"] = ClientState(name)
+            case "uid":
+                changes["uid"] = records.checked_uid(given.uid)
+            case "unit":
+                changes["unit"] = records.checked_unit(given.unit)
+            case "permissions":
+                permissions = records.checked_permissions(given.permissions)
+                _no_more_than_own(caller, permissions)
+                changes["permissions"] = canonical_json(list(permissions))
+            case _:
+                raise RecordInvalidError(fields={"update_mask": f"{records.quoted(path)} cannot be changed"})
+    if not changes:
+        raise RecordInvalidError(fields={"update_mask": "names nothing to change"})
+    new = records.replaced(old, updated_ms=unlocked.clock.now_ms(), **changes)
+    _keep_an_administrator(unlocked, old, new)
+    detail = f"client {old.name}: {', '.join(sorted(changes))}"
+    yield from holder.commit(unlocked, caller.entry(detail=detail), [(old, new)])
+    return pb.UpdateClientResponse(client=messages.client(new, unlocked.grants_of(new.client)))
+
+
+def revoke(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.RevokeClientRequest) -> Task:
+    """Revokes a client for good; its row stays, so that its key can never be allowed again."""
+    old = find(unlocked, request.client)
+    if old.state == ClientState.REVOKED:
+        return pb.RevokeClientResponse(client=messages.client(old, []))
+    new = records.replaced(
+        old, state=ClientState.REVOKED, permissions=canonical_json([]), updated_ms=unlocked.clock.now_ms()
+    )
+    _keep_an_administrator(unlocked, old, new)
+    grants = unlocked.grants_of(old.client)
+    yield from holder.commit(unlocked, caller.entry(detail=f"client {old.name}"), [(old, new)], deletes=grants)
+    return pb.RevokeClientResponse(client=messages.client(new, []))
+
+
+def create_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.CreateGrantRequest) -> Task:
+    """Grants a client an operation on an exchange."""
+    client = find(unlocked, request.client)
+    if client.state == ClientState.REVOKED:
+        raise RecordInvalidError(fields={"client": "is revoked for good"})
+    given = request.grant
+    if given.operation != REVEAL:
+        raise RecordInvalidError(fields={"operation": f"must be {REVEAL}"})
+    if given.configuration not in (*CONFIGURATIONS, EVERYTHING):
+        raise RecordInvalidError(fields={"configuration": "must be read, write or *"})
+    if bool(given.rate_count) != bool(given.rate_seconds):
+        raise RecordInvalidError(fields={"rate_count": "rate_count and rate_seconds go together"})
+    if given.rate_count > limits.MAX_RATE_COUNT or given.rate_seconds > limits.MAX_RATE_SECONDS:
+        raise RecordInvalidError(
+            fields={"rate_count": f"at most {limits.MAX_RATE_COUNT} uses in at most {limits.MAX_RATE_SECONDS} s"}
+        )
+    if len(unlocked.grants_of(client.client)) >= limits.MAX_GRANTS_PER_CLIENT:
+        raise RecordInvalidError(fields={"grant": f"at most {limits.MAX_GRANTS_PER_CLIENT} grants for one client"})
+    now = unlocked.clock.now_ms()
+    not_after_ms = given.not_after.ToMilliseconds() if given.HasField("not_after") else 0
+    if given.HasField("not_after") and not_after_ms <= now:
+        raise RecordInvalidError(fields={"not_after": "is in the past"})
+    exchange = EVERYTHING
+    if given.exchange != EVERYTHING:
+        exchange = (yield from exchanges.find(holder, unlocked, given.exchange)).exchange
+    row = GrantRow(
+        records.grant_id(),
+        client.client,
+        REVEAL,
+        exchange,
+        given.configuration,
+        not_after_ms,
+        given.rate_count,
+        given.rate_seconds,
+        now,
+    )
+    entry = caller.entry(
+        exchange="" if exchange == EVERYTHING else exchange,
+        configuration=given.configuration,
+        detail=f"{row.grant} to {client.name}",
+    )
+    yield from holder.commit(unlocked, entry, [(None, row)])
+    return pb.CreateGrantResponse(grant=messages.grant(row, client.name))
+
+
+def delete_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.DeleteGrantRequest) -> Task:
+    """Takes a grant back."""
+    client = find(unlocked, request.client)
+    row = unlocked.grants.get(request.grant.rpartition("/")[2])
+    if row is None or row.client != client.client:
+        raise GrantNotFoundError
+    yield from holder.commit(unlocked, caller.entry(detail=f"{row.grant} of {client.name}"), deletes=[row])
+    unlocked.rates.forget(row.grant)
+    return pb.DeleteGrantResponse()
+
+
+def explain(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.ExplainAccessRequest) -> Task:  # noqa: ARG001  one shape for the table
+    """Says which rule decides, with the code that decides."""
+    client = find(unlocked, request.client)
+    records.configuration(request.configuration)
+    exchange = yield from exchanges.find(holder, unlocked, request.exchange)
+    decision = policy.may_reveal(
+        client,
+        unlocked.grants_of(client.client),
+        exchange.exchange,
+        request.configuration,
+        unlocked.clock.now_ms(),
+        unlocked.rates,
+        boot_ns(),
+    )
+    where = f"uid {client.uid}" + (f", unit {client.unit}" if client.unit else "")
+    steps = [f"the request must come from {where} and be signed with key {client.client[:16]}…", *decision.steps]
+    allowed, rule = decision.allowed, decision.rule
+    if allowed and exchange.state != "ACTIVE":
+        allowed, rule = False, f"exchange-{exchange.state.lower()}"
+        steps.append(f"exchange {exchange.name} is {exchange.state}")
+    elif allowed:
+        steps.append(f"exchange {exchange.name} is {exchange.state}")
+        known = yield from exchanges.credentials_of(holder, unlocked, exchange.exchange)
+        if not any(row.configuration == request.configuration and row.state == "ACTIVE" for row in known):
+            allowed, rule = False, "no-credential"
+            steps.append(f"exchange {exchange.name} has no active {request.configuration} key pair")
+    found = yield Ask(
+        "audit-before", {"before": 0, "limit": 5, "client": client.name, "exchange": "", "decision": "deny"}
+    )
+    denials = [messages.audit_entry(AuditRow.of(values)) for values in found]
+    return pb.ExplainAccessResponse(allowed=allowed, rule=rule, steps=steps, denials=denials)
+
+
+def _no_more_than_own(caller: Caller, permissions: tuple[str, ...]) -> None:
+    """Nobody can give what they do not have; so nobody climbs by enrolling a second self."""
+    own = policy.permissions(caller.client)
+    if EVERYTHING not in own and not set(permissions) <= own:
+        raise PermissionDeniedError("you cannot give a permission that you do not have")
+
+
+def _keep_an_administrator(unlocked: Unlocked, old: Row, new: ClientRow) -> None:
+    rest = (new if row is old else row for row in unlocked.clients.values())
+    if not any(policy.is_administrator(row) for row in rest):
+        raise LastAdministratorError

@@ -1,0 +1,72 @@
+"""Audit entries of denials: every one counts, none can fill the disk.
+
+The first denial of a kind gets its entry at once; those like it within `limits.DENIAL_WINDOW_MS` are counted into one
+more entry. The reply never waits for the entry, so its timing tells a stranger nothing.
+"""
+
+import dataclasses
+
+from vaultd import limits
+from vaultd.errors import VaultLockedError
+from vaultd.keyholder.clock import boot_ns
+from vaultd.keyholder.ledger import Entry
+from vaultd.keyholder.loop import log
+from vaultd.keyholder.vault import Keyholder
+
+
+class _Bucket:
+    __slots__ = ("count", "entry", "until_ns")
+
+    def __init__(self, entry: Entry, until_ns: int) -> None:
+        self.entry = entry
+        self.until_ns = until_ns
+        self.count = 0
+
+
+class Denials:
+    """Denials of one unlocked session."""
+
+    def __init__(self, holder: Keyholder) -> None:
+        self._holder = holder
+        self._buckets: dict[tuple[str, ...], _Bucket] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Counts a denial, and writes it unless one like it was written a moment ago."""
+        key = (str(entry.peer.uid), entry.method, entry.rule, entry.client, entry.exchange, entry.configuration)
+        if key not in self._buckets and len(self._buckets) >= limits.DENIAL_BUCKETS:
+            key = ("many",)
+        bucket = self._buckets.get(key)
+        if bucket is not None:
+            bucket.count += 1
+            return
+        self._buckets[key] = _Bucket(entry, boot_ns() + limits.DENIAL_WINDOW_MS * 1_000_000)
+        self._write(entry)
+
+    def tick(self) -> None:
+        """Writes what was counted in windows that are over."""
+        now = boot_ns()
+        for key, bucket in list(self._buckets.items()):
+            if now < bucket.until_ns:
+                continue
+            del self._buckets[key]
+            if bucket.count:
+                self._write(dataclasses.replace(bucket.entry, count=bucket.count))
+
+    def flush(self) -> None:
+        """Writes all that was counted, before a lock."""
+        for bucket in self._buckets.values():
+            if bucket.count:
+                self._write(dataclasses.replace(bucket.entry, count=bucket.count))
+        self._buckets.clear()
+
+    def _write(self, entry: Entry) -> None:
+        try:
+            unlocked = self._holder.require_unlocked()
+        except VaultLockedError:
+            return
+        self._holder.loop.start(self._holder.commit(unlocked, entry), _written)
+
+
+def _written(_result: object, error: BaseException | None) -> None:
+    if error is not None:
+        log.warning("a denial could not be written to the audit")

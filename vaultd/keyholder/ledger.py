@@ -1,0 +1,204 @@
+"""What the keyholder knows of the whole store: which rows are current, the sum over them, the head of the audit.
+
+The server keeps the rows; the ledger tells a current row from an old or foreign one, and makes for every change the
+audit entry, the integrity row and the anchor. A change counts from the moment it is made, so that the next one can
+build on it; when its commit fails, it and all made after it are undone.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vaultd.crypto import integrity
+from vaultd.errors import StoreDamagedError
+from vaultd.model import TAGGED, AuditRow, IntegrityRow, PeerFacts, Row
+
+_TABLES = tuple(kind.table for kind in TAGGED)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What an audit entry says, before it has a place in the chain."""
+
+    method: str
+    peer: PeerFacts
+    decision: str = "allow"
+    rule: str = ""
+    client: str = ""
+    exchange: str = ""
+    configuration: str = ""
+    version: int = 0
+    detail: str = ""
+    count: int = 1
+
+
+class Ledger:
+    """Sum, counts, generation and audit head of one unlocked vault."""
+
+    def __init__(
+        self, vault_id: bytes, schema_version: int, row_key: memoryview, integrity_key: memoryview, audit_key: memoryview
+    ) -> None:
+        self.vault_id = vault_id
+        self.generation = 0
+        self.head = integrity.first_audit_head(vault_id)
+        self.counts = dict.fromkeys(_TABLES, 0)
+        self._schema_version = schema_version
+        self._row_key = row_key
+        self._integrity_key = integrity_key
+        self._audit_key = audit_key
+        self._total = 0
+        self._current: set[bytes] = set()
+        self._made: deque[tuple[int, Callable[[], None]]] = deque()
+
+    # --- at unlock --------------------------------------------------------------------------------------------
+
+    def load(self, table: str, values: Sequence[Any]) -> None:
+        """Takes one row of the store in; `values` are its columns, then its tag.
+
+        Raises:
+            StoreDamagedError: The tag is not the row's, or the row was there already; says table and key.
+        """
+        tag, element = integrity.row_tag(self._row_key, table, values[:-1])
+        if not integrity.same(tag, values[-1]) or element in self._current:
+            key = values[0] if isinstance(values[0], str | int) else ""
+            raise StoreDamagedError(f"a row of {table} was changed outside vaultd", metadata={"row": str(key)})
+        self._enter(table, element)
+
+    def open_at(self, row: IntegrityRow, tail: AuditRow | None, entries: int) -> None:
+        """Checks what was loaded against the integrity row and the end of the audit, and goes on from there.
+
+        Raises:
+            StoreDamagedError: Rows are missing, added or old, or the audit is cut.
+        """
+        head = tail.mac if tail else integrity.first_audit_head(self.vault_id)
+        mac = self._mac(row.generation, row.time_ms, head)
+        if row.vault_id != self.vault_id or not integrity.same(mac, row.mac):
+            raise StoreDamagedError("rows of the store are missing, added or out of date")
+        if (tail.sequence if tail else 0) != row.generation or entries != row.generation:
+            raise StoreDamagedError("entries of the audit are missing")
+        self.generation, self.head = row.generation, head
+
+    def check_entry(self, previous: bytes, entry: AuditRow) -> bool:
+        """Says whether an audit entry follows the one whose MAC is `previous`."""
+        return integrity.same(integrity.audit_mac(self._audit_key, previous, entry.values()[:-1]), entry.mac)
+
+    # --- while unlocked ---------------------------------------------------------------------------------------
+
+    def is_current(self, row: Row, tag: bytes) -> bool:
+        """Says whether a row that the server handed in is the one last written."""
+        good, element = integrity.row_tag(self._row_key, row.table, row.values())
+        return integrity.same(good, tag) and element in self._current
+
+    def change(
+        self,
+        entry: Entry,
+        now_ms: int,
+        puts: Sequence[tuple[Row | None, Row]] = (),
+        deletes: Sequence[Row] = (),
+    ) -> dict[str, Any]:
+        """Makes a change: audit entry, rows as (old or None, new), rows to erase.
+
+        Returns:
+            The payload of `commit`.
+        """
+        before = (self.generation, self.head, self._total, dict(self.counts))
+        left: list[bytes] = []
+        entered: list[bytes] = []
+        wire_puts, wire_deletes = [], []
+        for old, new in puts:
+            if old is not None:
+                left.append(self._leave(old))
+            tag, element = integrity.row_tag(self._row_key, new.table, new.values())
+            self._enter(new.table, element)
+            entered.append(element)
+            wire_puts.append([new.table, new.values(), tag])
+        for old in deletes:
+            left.append(self._leave(old))
+            wire_deletes.append([old.table, old.values()[: old.keys]])
+
+        def undo() -> None:
+            self.generation, self.head, self._total, self.counts = before
+            self._current.difference_update(entered)
+            self._current.update(left)
+
+        self.generation += 1
+        audit = self._audit_row(entry, now_ms)
+        self.head = audit.mac
+        row = IntegrityRow(self.vault_id, self.generation, now_ms, self._mac(self.generation, now_ms, self.head))
+        self._made.append((self.generation, undo))
+        return {
+            "puts": wire_puts,
+            "deletes": wire_deletes,
+            "audit": audit.values(),
+            "integrity": row.values(),
+            "anchor": integrity.make_anchor(self._audit_key, self.vault_id, self.generation, self.head),
+        }
+
+    def adopt(self, row: Row) -> list[Any]:
+        """Takes a row in that another ledger vouches for, when the master key changes; returns its `put`."""
+        tag, element = integrity.row_tag(self._row_key, row.table, row.values())
+        self._enter(row.table, element)
+        return [row.table, row.values(), tag]
+
+    def follow(self, other: "Ledger") -> None:
+        """Goes on from where another ledger of the same audit stands."""
+        self.generation, self.head = other.generation, other.head
+
+    def committed(self, generation: int) -> None:
+        """A commit is durable."""
+        while self._made and self._made[0][0] <= generation:
+            self._made.popleft()
+
+    def failed(self, generation: int) -> None:
+        """A commit did not happen: it and every later one is undone. Later failures of the same batch find nothing."""
+        while self._made and self._made[-1][0] >= generation:
+            self._made.pop()[1]()
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    def _audit_row(self, entry: Entry, now_ms: int) -> AuditRow:
+        values = (
+            self.generation,
+            now_ms,
+            entry.method,
+            entry.decision,
+            entry.rule,
+            entry.client,
+            entry.peer.uid,
+            entry.peer.pid,
+            entry.peer.unit,
+            entry.exchange,
+            entry.configuration,
+            entry.version,
+            entry.detail,
+            entry.count,
+        )
+        return AuditRow(*values, mac=integrity.audit_mac(self._audit_key, self.head, values))
+
+    def _enter(self, table: str, element: bytes) -> None:
+        self._current.add(element)
+        self._total = integrity.add(self._total, element)
+        self.counts[table] += 1
+
+    def _leave(self, row: Row) -> bytes:
+        _, element = integrity.row_tag(self._row_key, row.table, row.values())
+        if element not in self._current:
+            raise StoreDamagedError(f"a row of {row.table} is out of date")
+        self._current.remove(element)
+        self._total = integrity.remove(self._total, element)
+        self.counts[row.table] -= 1
+        return element
+
+    def _mac(self, generation: int, time_ms: int, head: bytes) -> bytes:
+        counts = [self.counts[table] for table in _TABLES]
+        return integrity.store_mac(
+            self._integrity_key,
+            self.vault_id,
+            self._schema_version,
+            generation,
+            time_ms,
+            counts,
+            self._total,
+            head,
+        )

@@ -1,0 +1,323 @@
+"""Initialize, unlock, lock: how a vault comes to life and goes.
+
+Unlock, step by step. Nothing of the store is believed before step 6.
+
+1. State and delay: one try at a time, none before the delay of the last wrong one is over.
+2. The failure is counted, durably, before the try: killing the daemon in the middle gains nothing.
+3. Bounds of every slot, before any work.
+4. Argon2id, in a thread; the slot key unwraps the master key, or the passphrase was wrong.
+5. The pages of the file are sound and its schema is the code's (server).
+6. Every row has its tag, and the integrity MAC covers exactly those rows, that generation, that audit head.
+7. The generation is not behind the anchor, and the audit still holds the anchor's entry.
+8. Weak slots are upgraded; the audit entry of the unlock is durable; requests are served.
+"""
+
+import os
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from vaultd import limits
+from vaultd.crypto import envelope, integrity, kdf, requests
+from vaultd.errors import (
+    RecordInvalidError,
+    StoreDamagedError,
+    StoreRolledBackError,
+    UnlockBusyError,
+    UnlockDelayedError,
+    VaultError,
+    WrongPassphraseError,
+)
+from vaultd.keyholder import records, slots
+from vaultd.keyholder.clock import Clock
+from vaultd.keyholder.keys import Keys
+from vaultd.keyholder.ledger import Entry, Ledger
+from vaultd.keyholder.loop import Ask, Task, Work, log
+from vaultd.keyholder.secretmem import SecretBuffer
+from vaultd.keyholder.vault import Keyholder, Unlocked, canonical_json
+from vaultd.model import (
+    EVERYTHING,
+    TAGGED,
+    AuditRow,
+    ClientRow,
+    ClientState,
+    GrantRow,
+    IntegrityRow,
+    KdfParameters,
+    PeerFacts,
+    Row,
+    SlotKind,
+    SlotRow,
+    VaultRow,
+)
+
+_LOCK_AUDIT_SECONDS = 1.0
+"""How long lock waits for its audit entry: a full or hanging disk must not keep the keys alive."""
+
+
+def initialize(holder: Keyholder, header: dict[str, Any], given: Sequence[SecretBuffer], peer: PeerFacts) -> Task:
+    """Creates the vault: master key, a passphrase slot, a recovery slot, the first administrator. Ends UNLOCKED."""
+    administrator = records.new_client(header.get("administrator"), [EVERYTHING])
+    if not 1 <= len(given) <= 2:
+        raise RecordInvalidError(fields={"secrets": "a passphrase, and optionally a recovery code"})
+    slots.check_secret(SlotKind.PASSPHRASE, given[0])
+    cost = records.kdf_parameters(header.get("kdf"))
+    if cost is None:
+        cost = yield Work(lambda: kdf.measure(limits.ARGON2_DEFAULT_MEMORY_KIB, limits.ARGON2_DEFAULT_LANES))
+    vault_id = secrets.token_bytes(16)
+    clock = Clock(0)
+    keys = Keys(holder.memory)
+    keys.draw_master()
+    keys.draw_lasting()
+    keys.derive(vault_id)
+    label = records.text(header.get("label") or "", "label", limits.MAX_LABEL_CHARS)
+    made = [(yield from slots.make(keys, vault_id, 1, SlotKind.PASSPHRASE, label or "passphrase", cost, given[0], clock))]
+    if len(given) > 1:
+        slots.check_secret(SlotKind.RECOVERY, given[1])
+        floor = slots.recovery_cost()
+        made.append(
+            (yield from slots.make(keys, vault_id, 2, SlotKind.RECOVERY, "recovery code", floor, given[1], clock))
+        )
+    now = clock.now_ms()
+    vault = VaultRow(
+        vault_id,
+        limits.FORMAT_VERSION,
+        now,
+        requests.identity_public(keys.identity),
+        envelope.wrap_lasting_keys(keys.wrapping, keys.lasting, vault_id),
+        cost.memory_kib,
+        cost.passes,
+        cost.lanes,
+    )
+    client = ClientRow(
+        requests.key_id(administrator.public_key).hex(),
+        administrator.name,
+        administrator.public_key,
+        administrator.uid,
+        administrator.unit,
+        ClientState.ACTIVE,
+        canonical_json([EVERYTHING]),
+        now,
+        now,
+    )
+    ledger = Ledger(vault_id, holder.schema_version, keys.row, keys.integrity, keys.audit)
+    unlocked = Unlocked(vault, keys, ledger, clock, slots={}, clients={}, grants={})
+    rows: list[Row] = [vault, *made, client]
+    entry = Entry("initialize", peer, rule="unlock-socket", client=client.name)
+    yield from holder.commit(unlocked, entry, [(None, row) for row in rows])
+    holder.enter_unlocked(unlocked)
+    return {"vault_id": vault_id.hex(), "identity": vault.identity.hex()}
+
+
+def unlock(holder: Keyholder, header: dict[str, Any], given: Sequence[SecretBuffer], peer: PeerFacts) -> Task:
+    """Unlocks with the secret of one slot. After a failure past step 4 the process ends: it has held the master key."""
+    kind = records.slot_kind(header.get("kind", SlotKind.PASSPHRASE))
+    if len(given) != 1:
+        raise RecordInvalidError(fields={"secrets": "one secret"})
+    if holder.busy:
+        raise UnlockBusyError
+    holder.busy = True
+    keys = Keys(holder.memory)
+    try:
+        found = yield Ask("open")
+        vault, slot = yield from _try_slots(holder, keys, found, kind, header.get("slot"), given[0])
+    except BaseException:
+        keys.close()
+        raise
+    finally:
+        holder.busy = False
+    try:
+        unlocked = yield from _load(holder, keys, vault, found, accept_rollback=header.get("accept_rollback") is True)
+        upgraded = yield from _settle(holder, unlocked, slot, given[0], peer, header)
+    except VaultError:
+        holder.leave("the store did not pass its checks")
+        raise
+    holder.enter_unlocked(unlocked)
+    ledger = unlocked.ledger
+    return {
+        "vault_id": vault.vault_id.hex(),
+        "identity": vault.identity.hex(),
+        "generation": ledger.generation,
+        "time_ms": unlocked.clock.now_ms(),
+        "integrity": ledger.head.hex()[-8:],
+        "exchanges": ledger.counts["exchanges"],
+        "clients": ledger.counts["clients"],
+        "slot": slot.slot,
+        "upgraded": upgraded,
+    }
+
+
+def lock(holder: Keyholder, peer: PeerFacts, rule: str, client: str = "") -> Task:
+    """Writes the audit entry if the disk lets it, then ends the process. The reply goes out first."""
+    unlocked = holder.require_unlocked()
+    entry = Entry("lock", peer, rule=rule, client=client)
+    holder.calls.denials.flush()
+    try:
+        yield from holder.commit(unlocked, entry, timeout=_LOCK_AUDIT_SECONDS)
+    except VaultError as error:
+        log.warning("the lock could not be written to the audit: %s", error.reason)
+    holder.leave(f"asked for by {client or f'uid {peer.uid}'}")
+    return {}
+
+
+def try_secret(holder: Keyholder, kind: SlotKind, slot: Any, given: SecretBuffer) -> Task:
+    """Proves, while unlocked, that a secret opens the vault; counts and delays wrong ones as unlock does.
+
+    Returns:
+        The slot that it opens.
+    """
+    if holder.busy:
+        raise UnlockBusyError
+    holder.busy = True
+    scratch = Keys(holder.memory)
+    try:
+        found = yield Ask("open")
+        _, row = yield from _try_slots(holder, scratch, found, kind, slot, given)
+        same = integrity.same(bytes(scratch.master), bytes(holder.require_unlocked().keys.master))
+    finally:
+        scratch.close()
+        holder.busy = False
+    if not same:
+        raise StoreDamagedError("a key slot holds another master key")
+    return row
+
+
+def _try_slots(
+    holder: Keyholder, keys: Keys, found: dict[str, Any], kind: SlotKind, wanted: Any, given: SecretBuffer
+) -> Task:
+    """Steps 1 to 4. Fills `keys`; returns the vault row and the slot that opened."""
+    vaults = [VaultRow.of(values[:-1]) for values in found["vault"]]
+    rows = [SlotRow.of(values[:-1]) for values in found["slots"]]
+    if len(vaults) != 1 or len(rows) > limits.MAX_SLOTS:
+        raise StoreDamagedError("the vault row or the key slots are damaged")
+    vault = vaults[0]
+    if holder.retry_after_ms() > 0:
+        raise UnlockDelayedError(metadata={"retry_after_ms": str(holder.retry_after_ms())})
+    tries = [row for row in rows if row.kind == kind and wanted in (None, row.slot)]
+    for row in tries:
+        slots.check_row(row)
+    # Counted first: a try that is killed in the middle has been a try.
+    yield Ask("failures", holder.failures + 1)
+    holder.failures += 1
+    with holder.memory.allocate(limits.KEY_BYTES) as slot_key:
+        for row in tries:
+            yield from slots.derive(row, given, slot_key)
+            try:
+                envelope.unwrap_master_key(slot_key.view, vault.vault_id, row, keys.master)
+            except StoreDamagedError:
+                continue
+            yield Ask("failures", 0)
+            holder.set_failures(0)
+            return vault, row
+    holder.set_failures(holder.failures)
+    raise WrongPassphraseError(
+        _wrong(kind, tried=bool(tries)),
+        metadata={"failures": str(holder.failures), "retry_after_ms": str(holder.retry_after_ms())},
+    )
+
+
+def _wrong(kind: SlotKind, *, tried: bool) -> str:
+    name = {SlotKind.PASSPHRASE: "passphrase", SlotKind.RECOVERY: "recovery code", SlotKind.MACHINE: "machine key"}[kind]
+    return f"wrong {name}" if tried else f"no key slot takes that {name}"
+
+
+def _load(
+    holder: Keyholder, keys: Keys, vault: VaultRow, found: dict[str, Any], *, accept_rollback: bool
+) -> Task:
+    """Steps 5 to 7. Returns the unlocked vault."""
+    keys.derive(vault.vault_id)
+    keys.unwrap_lasting(vault.wrapped_keys, vault.vault_id)
+    if requests.identity_public(keys.identity) != vault.identity:
+        raise StoreDamagedError("the identity of the vault was changed outside vaultd")
+    yield Ask("pages-sound")
+    ledger = Ledger(vault.vault_id, holder.schema_version, keys.row, keys.integrity, keys.audit)
+    kept: dict[type[Row], list[Any]] = {SlotRow: [], ClientRow: [], GrantRow: []}
+    for kind in TAGGED:
+        after = 0
+        while True:
+            rows, after = yield Ask("page", {"table": kind.table, "after": after})
+            if not rows:
+                break
+            for values in rows:
+                ledger.load(kind.table, values)
+                if kind in kept:
+                    kept[kind].append(kind.of(values[:-1]))
+    facts = yield Ask("audit-facts", 0)
+    stored = [IntegrityRow.of(values) for values in found["integrity"]]
+    tail = AuditRow.of(facts["tail"]) if facts["tail"] else None
+    if len(stored) != 1 or ledger.counts["vault"] != 1:
+        raise StoreDamagedError("rows of the store are missing or added")
+    ledger.open_at(stored[0], tail, facts["count"])
+    yield from _check_anchor(keys, vault, ledger, found["anchor"], accept_rollback=accept_rollback)
+    return Unlocked(
+        vault,
+        keys,
+        ledger,
+        Clock(tail.time_ms if tail else 0),
+        slots={row.slot: row for row in kept[SlotRow]},
+        clients={row.client: row for row in kept[ClientRow]},
+        grants={row.grant: row for row in kept[GrantRow]},
+    )
+
+
+def _check_anchor(
+    keys: Keys, vault: VaultRow, ledger: Ledger, anchor: bytes | None, *, accept_rollback: bool
+) -> Task:
+    if accept_rollback:
+        return
+    if anchor is None:
+        if ledger.generation == 1:
+            return  # Killed between the first commit and the first anchor.
+        raise StoreRolledBackError("the anchor is missing", metadata={"generation": str(ledger.generation)})
+    read = integrity.read_anchor(keys.audit, vault.vault_id, anchor)
+    if read is None:
+        raise StoreRolledBackError("the anchor is damaged or of another vault")
+    generation, head = read
+    facts = {"generation": str(ledger.generation), "anchor": str(generation)}
+    if generation > ledger.generation:
+        raise StoreRolledBackError(metadata=facts)
+    if generation:
+        found = yield Ask("audit-facts", generation)
+        if not found["entry"] or not integrity.same(AuditRow.of(found["entry"]).mac, head):
+            raise StoreRolledBackError("the store and its anchor have parted", metadata=facts)
+
+
+def _settle(
+    holder: Keyholder,
+    unlocked: Unlocked,
+    slot: SlotRow,
+    given: SecretBuffer,
+    peer: PeerFacts,
+    header: dict[str, Any],
+) -> Task:
+    """Step 8. Returns whether the slot was upgraded."""
+    vault = unlocked.vault
+    wanted = KdfParameters(vault.kdf_memory_kib, vault.kdf_passes, vault.kdf_lanes)
+    if holder.kdf_floor is not None and wanted.weaker_than(holder.kdf_floor):
+        wanted = holder.kdf_floor
+    puts: list[tuple[Row | None, Row]] = []
+    present = KdfParameters(slot.memory_kib, slot.passes, slot.lanes)
+    if slot.kind == SlotKind.PASSPHRASE and present.weaker_than(wanted):
+        # The keys of `unlocked` are this generator's own here: nothing else can use or wipe them while the thread works.
+        stronger = yield from slots.make(
+            unlocked.keys, vault.vault_id, slot.slot, SlotKind.PASSPHRASE, slot.label, wanted, given, unlocked.clock
+        )
+        puts.append((slot, stronger))
+    detail = f"slot {slot.slot} ({slot.kind})"
+    detail += ", upgraded" if puts else ""
+    detail += ", rollback accepted" if header.get("accept_rollback") is True else ""
+    yield from holder.commit(unlocked, Entry("unlock", peer, rule="unlock-socket", detail=detail), puts)
+    return bool(puts)
+
+
+def status(holder: Keyholder) -> dict[str, Any]:
+    """Returns what anyone who may use the unlock socket may know."""
+    return {
+        "state": holder.state.value,
+        "retry_after_ms": holder.retry_after_ms(),
+        "failures": holder.failures,
+        "busy": holder.busy,
+        "pid": os.getpid(),
+    }
+
+

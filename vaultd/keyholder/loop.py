@@ -1,0 +1,247 @@
+"""The keyholder's only loop: the link, the unlock socket and the tasks that answer them.
+
+A task is a generator. It yields what it waits for - an `Ask` to the server, `Work` for a thread, the `Turn` that changes
+take one after the other - and is resumed with the result or the error. No await, no callbacks in the handlers, no
+concurrency but where a task yields.
+"""
+
+import logging
+import os
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from vaultd.errors import KeyholderUnavailableError, ProtocolViolationError, VaultError, from_wire
+from vaultd.keyholder import protocol
+
+log = logging.getLogger(__name__)
+
+Task = Generator[Any, Any, Any]
+_TICK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request to the server; `timeout` in seconds, or None to wait as long as the link lives."""
+
+    name: str
+    payload: Any = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A function for a thread of its own: Argon2id, which takes a second without the GIL."""
+
+    function: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to change the vault; returned by `Loop.end_turn`."""
+
+
+class Loop:
+    """Runs until the link closes or `leave` is called."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        link.setblocking(False)
+        self._decoder = protocol.Decoder()
+        self._out = bytearray()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(link, selectors.EVENT_READ, self._link_ready)
+        # Made before the sandbox closes: a thread wakes the loop through it.
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._selector.register(self._wake_read, selectors.EVENT_READ, self._wake_ready)
+        self._done: deque[tuple[Task, Callable[[Any, BaseException | None], None], Any, BaseException | None]] = deque()
+        self._number = 0
+        self._asked: dict[int, tuple[Task, Callable[[Any, BaseException | None], None], float]] = {}
+        self._turn_taken = False
+        self._turns: deque[tuple[Task, Callable[[Any, BaseException | None], None]]] = deque()
+        self._leaving = False
+        self.requests: dict[str, Callable[[Any], Task]] = {}
+        self.tick: Callable[[], None] = lambda: None
+
+    # --- for the handlers -------------------------------------------------------------------------------------
+
+    def start(self, task: Task, finish: Callable[[Any, BaseException | None], None]) -> None:
+        """Runs a task; `finish` gets its result or its error."""
+        self._resume(task, finish, None, None)
+
+    def event(self, name: str, payload: Any) -> None:
+        """Tells the server something it did not ask for."""
+        self._send(protocol.EVENT, 0, name, payload)
+
+    def end_turn(self) -> None:
+        """Hands the right to change the vault to the next task."""
+        if self._turns:
+            task, finish = self._turns.popleft()
+            self._resume(task, finish, None, None)
+        else:
+            self._turn_taken = False
+
+    def leave(self) -> None:
+        """Ends the process as soon as what was sent is out. The death of the process is the lock."""
+        self._leaving = True
+
+    def watch(self, sock: socket.socket, events: int, ready: Callable[[int], None]) -> None:
+        """Calls `ready(events)` when a socket is ready; replaces an earlier watch of it."""
+        try:
+            self._selector.modify(sock, events, ready)
+        except KeyError:
+            self._selector.register(sock, events, ready)
+
+    def unwatch(self, sock: socket.socket) -> None:
+        """Ends a watch."""
+        self._selector.unregister(sock)
+
+    def run(self) -> NoReturn:
+        """Never returns: ends the process when the link closes, breaks the protocol, or `leave` was called."""
+        next_tick = time.monotonic() + _TICK_SECONDS
+        while True:
+            if self._leaving and not self._out:
+                os._exit(0)
+            for key, events in self._selector.select(max(0.0, next_tick - time.monotonic())):
+                key.data(events)
+            self._resume_done()
+            if time.monotonic() >= next_tick:
+                self._expire()
+                self.tick()
+                next_tick = time.monotonic() + _TICK_SECONDS
+
+    # --- tasks ------------------------------------------------------------------------------------------------
+
+    def _resume(
+        self, task: Task, finish: Callable[[Any, BaseException | None], None], value: Any, error: BaseException | None
+    ) -> None:
+        try:
+            step = task.throw(error) if error is not None else task.send(value)
+        except StopIteration as stop:
+            finish(stop.value, None)
+            return
+        except VaultError as failed:
+            finish(None, failed)
+            return
+        except Exception as failed:  # noqa: BLE001  a defect must not take the keys down with it; the text stays here
+            log.error("task failed: %s at %s", type(failed).__name__, _place(failed))  # noqa: TRY400  a traceback may hold values
+            finish(None, VaultError())
+            return
+        match step:
+            case Ask(name=name, payload=payload, timeout=timeout):
+                self._number += 1
+                deadline = float("inf") if timeout is None else time.monotonic() + timeout
+                self._asked[self._number] = (task, finish, deadline)
+                self._send(protocol.REQUEST, self._number, name, payload)
+            case Work(function=function):
+                threading.Thread(target=self._work, args=(task, finish, function), daemon=True).start()
+            case Turn() if self._turn_taken:
+                self._turns.append((task, finish))
+            case Turn():
+                self._turn_taken = True
+                self._resume(task, finish, None, None)
+            case _:
+                raise AssertionError("a task yielded what it must not")
+
+    def _work(
+        self, task: Task, finish: Callable[[Any, BaseException | None], None], function: Callable[[], Any]
+    ) -> None:
+        try:
+            self._done.append((task, finish, function(), None))
+        except Exception as error:  # noqa: BLE001  goes to the task
+            self._done.append((task, finish, None, error))
+        os.write(self._wake_write, b"!")
+
+    def _wake_ready(self, _events: int) -> None:
+        os.read(self._wake_read, 4096)
+
+    def _resume_done(self) -> None:
+        while self._done:
+            self._resume(*self._done.popleft())
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for number, (task, finish, deadline) in list(self._asked.items()):
+            if now >= deadline:
+                del self._asked[number]
+                self._resume(task, finish, None, KeyholderUnavailableError("the server did not answer in time"))
+
+    # --- the link ---------------------------------------------------------------------------------------------
+
+    def _send(self, kind: int, number: int, name: str, payload: Any) -> None:
+        idle = not self._out
+        self._out += protocol.encode(kind, number, name, payload)
+        if idle:
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            sent = self._link.send(self._out)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            os._exit(1)
+        del self._out[:sent]
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)
+        if self._selector.get_key(self._link).events != wanted:
+            self._selector.modify(self._link, wanted, self._link_ready)
+
+    def _link_ready(self, events: int) -> None:
+        if events & selectors.EVENT_WRITE:
+            self._flush()
+        if not events & selectors.EVENT_READ:
+            return
+        try:
+            data = self._link.recv(1 << 18)
+        except BlockingIOError:
+            return
+        except OSError:
+            os._exit(1)
+        if not data:
+            os._exit(0)  # The server is gone; nobody is left to hold keys for.
+        try:
+            for frame in self._decoder.feed(data):
+                self._frame(*frame)
+        except ProtocolViolationError:
+            log.error("the server broke the protocol of the link")  # noqa: TRY400  nothing of the frame may be shown
+            os._exit(2)
+
+    def _frame(self, kind: int, number: int, name: str, payload: Any) -> None:
+        if kind == protocol.REQUEST:
+            if name not in protocol.SERVER_REQUESTS or name not in self.requests:
+                raise ProtocolViolationError
+            self.start(self.requests[name](payload), lambda result, error: self._answer(number, name, result, error))
+        elif kind in (protocol.RESULT, protocol.ERROR):
+            waiting = self._asked.pop(number, None)
+            if waiting is None:
+                if number > self._number:
+                    raise ProtocolViolationError
+                return  # It came after its deadline.
+            task, finish, _ = waiting
+            if kind == protocol.RESULT:
+                self._resume(task, finish, payload, None)
+            else:
+                self._resume(task, finish, None, from_wire(payload if isinstance(payload, dict) else {}))
+        else:
+            raise ProtocolViolationError
+
+    def _answer(self, number: int, name: str, result: Any, error: BaseException | None) -> None:
+        if isinstance(error, VaultError):
+            self._send(protocol.ERROR, number, name, error.to_wire())
+        else:
+            self._send(protocol.RESULT, number, name, result)
+
+
+def _place(error: BaseException) -> str:
+    """Returns file and line of the innermost frame: enough to find a defect, nothing of any value."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "?"
+    return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"

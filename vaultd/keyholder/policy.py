@@ -1,0 +1,101 @@
+"""Who may do what. Deny is the default; `explain` and the real decision are the same code.
+
+A permission is for administration, a grant for plaintext: operation x exchange x configuration, with an end and a rate.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vaultd.keyholder.rates import Rates
+from vaultd.model import EVERYTHING, REVEAL, ClientRow, ClientState, GrantRow
+
+ADMINISTRATION = "Clients:Allow"
+"""Who holds this can put everything else right; the last one must stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Outcome and reason.
+
+    rule: What decided, for the audit. steps: each check in words, for an administrator. grant: the one that allows.
+    rate_limited: nothing but a used-up rate denies.
+    """
+
+    allowed: bool
+    rule: str
+    steps: tuple[str, ...] = ()
+    grant: GrantRow | None = None
+    rate_limited: bool = False
+
+
+def permissions(client: ClientRow) -> frozenset[str]:
+    """Returns the administrative permissions of a client."""
+    return frozenset(json.loads(client.permissions))
+
+
+def holds(client: ClientRow, permission: str) -> bool:
+    """Says whether a client has a permission."""
+    return not permissions(client).isdisjoint({permission, EVERYTHING})
+
+
+def is_administrator(client: ClientRow) -> bool:
+    """Says whether a client can allow others."""
+    return client.state == ClientState.ACTIVE and holds(client, ADMINISTRATION)
+
+
+def by_permission(client: ClientRow, permission: str) -> Decision:
+    """Decides an administrative request."""
+    if holds(client, permission):
+        return Decision(allowed=True, rule=f"permission {permission}")
+    return Decision(allowed=False, rule=f"no-permission {permission}")
+
+
+def may_reveal(
+    client: ClientRow,
+    grants: Sequence[GrantRow],
+    exchange: str,
+    configuration: str,
+    now_ms: int,
+    rates: Rates,
+    boot_ns: int,
+) -> Decision:
+    """Decides a request for plaintext.
+
+    Args:
+        exchange: Id; the empty string stands for one that does not exist, which only `*` grants match.
+        now_ms: Wall time that cannot jump (clock.py).
+        boot_ns: CLOCK_BOOTTIME, for the rates.
+    """
+    steps = [f"client {client.name} is {client.state}"]
+    if client.state != ClientState.ACTIVE:
+        return Decision(allowed=False, rule=f"client-{client.state.lower()}", steps=tuple(steps))
+    if holds(client, "Exchanges:Reveal"):
+        steps.append("permission Exchanges:Reveal allows every exchange")
+        return Decision(allowed=True, rule="permission Exchanges:Reveal", steps=tuple(steps))
+    denied = "no-grant"
+    rate_limited = False
+    for grant in grants:
+        problem = _problem(grant, exchange, configuration, now_ms)
+        if not problem and not rates.left(grant, boot_ns):
+            problem, rate_limited = f"its {grant.rate_count} uses in {grant.rate_seconds} s are used up", True
+            denied = f"grant {grant.grant} rate"
+        elif problem.startswith("it ended"):
+            denied = f"grant {grant.grant} ended"
+        steps.append(f"grant {grant.grant} ({grant.operation} {grant.exchange} {grant.configuration}): {problem or 'allows'}")
+        if not problem:
+            return Decision(allowed=True, rule=f"grant {grant.grant}", steps=tuple(steps), grant=grant)
+    steps.append("no grant allows it: denied by default")
+    return Decision(allowed=False, rule=denied, steps=tuple(steps), rate_limited=rate_limited)
+
+
+def _problem(grant: GrantRow, exchange: str, configuration: str, now_ms: int) -> str:
+    if grant.operation != REVEAL:
+        return "for another operation"
+    if grant.exchange not in (EVERYTHING, exchange):
+        return "for another exchange"
+    if grant.configuration not in (EVERYTHING, configuration):
+        return "for another configuration"
+    if grant.not_after_ms and now_ms >= grant.not_after_ms:
+        return "it ended"
+    return ""

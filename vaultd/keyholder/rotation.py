@@ -1,0 +1,124 @@
+"""Rotating the master key: every data key is wrapped anew, every row tagged anew, in one transaction.
+
+Ciphertexts, identity, audit chain and fingerprints stay: data keys, and the keys that outlast the master key, are
+wrapped, not derived. Reveals go on meanwhile under the old key; the switch is one step.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vaultd import limits
+from vaultd.crypto import envelope
+from vaultd.errors import StoreDamagedError
+from vaultd.keyholder import records, slots
+from vaultd.keyholder.keys import Keys
+from vaultd.keyholder.ledger import Entry, Ledger
+from vaultd.keyholder.loop import Ask, Task
+from vaultd.keyholder.secretmem import SecretBuffer
+from vaultd.keyholder.vault import Keyholder, Unlocked
+from vaultd.model import (
+    TAGGED,
+    CredentialRow,
+    ExchangeRow,
+    KdfParameters,
+    PeerFacts,
+    Row,
+    SlotKind,
+    SlotRow,
+    VaultRow,
+)
+
+
+def rotate(holder: Keyholder, unlocked: Unlocked, secrets: Mapping[int, SecretBuffer], peer: PeerFacts) -> Task:
+    """Draws a new master key and stores the whole vault under it.
+
+    Args:
+        secrets: Slot number to the secret of that slot, for every slot.
+
+    Returns:
+        How many data keys were wrapped anew.
+    """
+    vault_id = unlocked.vault.vault_id
+    new = Keys(holder.memory)
+    new.draw_master()
+    new.lasting[:] = unlocked.keys.lasting
+    new.seal[:] = unlocked.keys.seal
+    new.derive(vault_id)
+    ledger = Ledger(vault_id, holder.schema_version, new.row, new.integrity, new.audit)
+    made: dict[int, SlotRow] = {}
+    for number, row in unlocked.slots.items():
+        cost = KdfParameters(row.memory_kib, row.passes, row.lanes)
+        made[number] = yield from slots.make(
+            new, vault_id, number, SlotKind(row.kind), row.label, cost, secrets[number], unlocked.clock
+        )
+    vault = records.replaced(
+        unlocked.vault, wrapped_keys=envelope.wrap_lasting_keys(new.wrapping, new.lasting, vault_id)
+    )
+    rewrapped = 0
+    exchanges: dict[str, ExchangeRow] = {}
+    try:
+        yield Ask("stage", {"begin": True, "puts": []})
+        for kind in TAGGED:
+            after = 0
+            while True:
+                rows, after = yield Ask("page", {"table": kind.table, "after": after})
+                if not rows:
+                    break
+                puts = []
+                for values in rows:
+                    row = _current(unlocked, kind, values)
+                    match row:
+                        case ExchangeRow():
+                            exchanges[row.exchange] = row
+                        case CredentialRow() if row.wrapped_data_key:
+                            row = _rewrap(holder, unlocked.keys, new, vault_id, exchanges[row.exchange], row)
+                            rewrapped += 1
+                        case SlotRow():
+                            row = made[row.slot]
+                        case VaultRow():
+                            row = vault
+                    puts.append(ledger.adopt(row))
+                yield Ask("stage", {"begin": False, "puts": puts})
+        if ledger.counts != unlocked.ledger.counts:
+            raise StoreDamagedError("rows of the store are missing or added")
+    except BaseException:
+        new.close()
+        raise
+    # From here to the commit nothing yields: no entry of the audit can come between.
+    old_keys, old_ledger = unlocked.keys, unlocked.ledger
+    ledger.follow(old_ledger)
+    unlocked.keys, unlocked.ledger = new, ledger
+    try:
+        entry = Entry("master-key-rotate", peer, rule="unlock-socket", detail=f"{rewrapped} data keys")
+        yield from _commit_staged(unlocked, entry)
+    except BaseException:
+        unlocked.keys, unlocked.ledger = old_keys, old_ledger
+        new.close()
+        raise
+    old_keys.close()
+    unlocked.slots = made
+    unlocked.vault = vault
+    return rewrapped
+
+
+def _commit_staged(unlocked: Unlocked, entry: Entry) -> Task:
+    payload = unlocked.ledger.change(entry, unlocked.clock.now_ms())
+    payload["staged"] = True
+    yield Ask("commit", payload)
+    unlocked.ledger.committed(payload["integrity"][1])
+
+
+def _current(unlocked: Unlocked, kind: type[Row], values: list[Any]) -> Row:
+    row = kind.of(values[:-1])
+    if not unlocked.ledger.is_current(row, values[-1]):
+        raise StoreDamagedError(f"a row of {kind.table} is not the one last written")
+    return row
+
+
+def _rewrap(
+    holder: Keyholder, old: Keys, new: Keys, vault_id: bytes, exchange: ExchangeRow, row: CredentialRow
+) -> CredentialRow:
+    with holder.memory.allocate(limits.KEY_BYTES) as data_key:
+        envelope.unwrap_data_key(old.wrapping, vault_id, exchange, row, data_key.view)
+        wrapped = envelope.rewrap_data_key(new.wrapping, data_key.view, vault_id, exchange, row)
+    return records.replaced(row, wrapped_data_key=wrapped)

@@ -1,0 +1,233 @@
+"""The unlock socket: where passphrases come in, straight into secret memory. proto/README.md draws the bytes.
+
+Who may connect is decided by the socket's mode and group. A message that breaks the protocol costs its connection, not
+the keyholder: unlike the server, whoever connects here is not trusted to know the protocol.
+"""
+
+import json
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from vaultd import limits
+from vaultd.errors import OutOfMemoryError, ProtocolViolationError, VaultError
+from vaultd.keyholder import lifecycle, slot_requests
+from vaultd.keyholder.loop import Task
+from vaultd.keyholder.secretmem import SecretBuffer
+from vaultd.keyholder.vault import Keyholder
+from vaultd.model import PeerFacts, VaultState
+
+Handler = Callable[[Keyholder, dict[str, Any], Sequence[SecretBuffer], PeerFacts], Task]
+_HEADER_MAX = 8192
+_HEAD = 8
+
+
+def _status(holder: Keyholder, header: dict[str, Any], given: Sequence[SecretBuffer], peer: PeerFacts) -> Task:  # noqa: ARG001  one shape for the table
+    yield from ()
+    return lifecycle.status(holder)
+
+
+def _lock(holder: Keyholder, header: dict[str, Any], given: Sequence[SecretBuffer], peer: PeerFacts) -> Task:  # noqa: ARG001  one shape for the table
+    return (yield from lifecycle.lock(holder, peer, "unlock-socket"))
+
+
+_EVERY = frozenset(VaultState)
+_FRESH = frozenset({VaultState.UNINITIALIZED})
+_LOCKED = frozenset({VaultState.LOCKED})
+_OPEN = frozenset({VaultState.UNLOCKED})
+_STORED = _LOCKED | _OPEN
+
+REQUESTS: dict[str, tuple[frozenset[VaultState], Handler]] = {
+    "status": (_EVERY, _status),
+    "initialize": (_FRESH, lifecycle.initialize),
+    "unlock": (_LOCKED, lifecycle.unlock),
+    "lock": (_OPEN, _lock),
+    "slot-list": (_STORED, slot_requests.list_slots),
+    "slot-add": (_OPEN, slot_requests.add),
+    "slot-remove": (_OPEN, slot_requests.remove),
+    "passphrase-change": (_OPEN, slot_requests.change_passphrase),
+    "master-key-rotate": (_OPEN, slot_requests.rotate_master_key),
+}
+
+
+class UnlockSocket:
+    """Accepts connections; each is one peer, one request at a time."""
+
+    def __init__(self, holder: Keyholder, listener: socket.socket) -> None:
+        self.holder = holder
+        self._listener = listener
+        self._connections: set[_Connection] = set()
+        listener.setblocking(False)
+        holder.loop.watch(listener, selectors.EVENT_READ, self._accept)
+
+    def _accept(self, _events: int) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return
+        if len(self._connections) >= limits.UNLOCK_CONNECTIONS:
+            connection.close()
+            return
+        self._connections.add(_Connection(self, connection))
+
+    def forget(self, connection: "_Connection") -> None:
+        """Drops a closed connection."""
+        self._connections.discard(connection)
+
+    def tick(self) -> None:
+        """Closes connections that have said nothing for too long."""
+        for connection in list(self._connections):
+            connection.close_if_idle()
+
+
+class _Connection:
+    def __init__(self, server: UnlockSocket, sock: socket.socket) -> None:
+        self._server = server
+        self._holder = server.holder
+        self._sock = sock
+        pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        self._peer = PeerFacts(uid & 0xFFFFFFFF, gid & 0xFFFFFFFF, pid, "")
+        self._head = bytearray()
+        self._secrets: SecretBuffer | None = None
+        self._filled = 0
+        self._working = False
+        self._last = time.monotonic()
+        sock.setblocking(False)
+        self._holder.loop.watch(sock, selectors.EVENT_READ, self._readable)
+
+    def close_if_idle(self) -> None:
+        if not self._working and time.monotonic() - self._last > limits.UNLOCK_IDLE_MS / 1000:
+            self._close()
+
+    def _close(self) -> None:
+        if self._secrets is not None:
+            self._secrets.close()
+        if not self._working:
+            self._holder.loop.unwatch(self._sock)
+        self._sock.close()
+        self._server.forget(self)
+
+    def _readable(self, _events: int) -> None:
+        self._last = time.monotonic()
+        try:
+            if not self._read():
+                self._close()
+        except BlockingIOError:
+            return
+        except OSError:
+            self._close()
+        except VaultError as error:
+            self._reply({"error": error.to_wire()})
+            self._close()
+
+    def _read(self) -> bool:
+        """Takes what has come; False at the end of the stream."""
+        if len(self._head) < _HEAD:
+            return self._more(_HEAD)
+        header_length, secret_length = struct.unpack(">II", self._head[:_HEAD])
+        if header_length > _HEADER_MAX or secret_length > limits.MAX_UNLOCK_FRAME:
+            raise ProtocolViolationError("the message is too long")
+        if len(self._head) < _HEAD + header_length and not self._more(_HEAD + header_length):
+            return False
+        if len(self._head) < _HEAD + header_length:
+            return True
+        if secret_length:
+            if self._secrets is None:
+                self._secrets = self._holder.memory.allocate(secret_length)
+            if self._filled < secret_length:
+                # Straight into secret memory: a passphrase is never a Python object.
+                with self._secrets.view[self._filled :] as rest:
+                    count = self._sock.recv_into(rest)
+                if not count:
+                    return False
+                self._filled += count
+            if self._filled < secret_length:
+                return True
+        self._dispatch()
+        return True
+
+    def _more(self, wanted: int) -> bool:
+        data = self._sock.recv(wanted - len(self._head))
+        self._head += data
+        return bool(data)
+
+    def _dispatch(self) -> None:
+        header = _parse(bytes(self._head[_HEAD:]))
+        given = self._split(header.get("secrets", []))
+        try:
+            entry = REQUESTS.get(str(header.get("op")))
+            if entry is None:
+                raise ProtocolViolationError("no such operation")
+            states, handler = entry
+            self._holder.require_state(states)
+        except VaultError as error:
+            self._finish(given, None, error)
+            return
+        self._working = True
+        self._holder.loop.unwatch(self._sock)
+        self._holder.loop.start(
+            handler(self._holder, header, given, self._peer),
+            lambda result, error: self._finish(given, result, error),
+        )
+
+    def _split(self, lengths: Any) -> list[SecretBuffer]:
+        total = len(self._secrets) if self._secrets is not None else 0
+        if not isinstance(lengths, list) or not all(type(each) is int and 0 < each for each in lengths):
+            raise ProtocolViolationError("the lengths of the secrets are wrong")
+        if sum(lengths) != total:
+            raise ProtocolViolationError("the lengths of the secrets are wrong")
+        parts: list[SecretBuffer] = []
+        at = 0
+        try:
+            for length in lengths:
+                part = self._holder.memory.allocate(length)
+                parts.append(part)
+                assert self._secrets is not None  # noqa: S101  lengths add up to more than nothing
+                with self._secrets.view[at : at + length] as source:
+                    part.view[:] = source
+                at += length
+        except OutOfMemoryError:
+            for part in parts:
+                part.close()
+            raise
+        if self._secrets is not None:
+            self._secrets.close()
+            self._secrets = None
+        return parts
+
+    def _finish(self, given: Sequence[SecretBuffer], result: Any, error: BaseException | None) -> None:
+        for secret in given:
+            secret.close()
+        was_working, self._working = self._working, False
+        self._head.clear()
+        self._filled = 0
+        self._last = time.monotonic()
+        if was_working:
+            self._holder.loop.watch(self._sock, selectors.EVENT_READ, self._readable)
+        if isinstance(error, VaultError):
+            self._reply({"error": error.to_wire()})
+        else:
+            self._reply(result)
+
+    def _reply(self, result: Any) -> None:
+        body = json.dumps(result).encode()
+        try:
+            # A reply is below 8 KiB and the socket's buffer above 100: one that does not fit is from a peer that
+            # never reads, which gets nothing more.
+            self._sock.send(struct.pack(">II", len(body), 0) + body)
+        except OSError:
+            self._sock.close()
+            self._server.forget(self)
+
+
+def _parse(raw: bytes) -> dict[str, Any]:
+    try:
+        header = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise ProtocolViolationError("the header is not JSON") from None
+    if not isinstance(header, dict):
+        raise ProtocolViolationError("the header is not a JSON object")
+    return header

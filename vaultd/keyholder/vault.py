@@ -1,0 +1,207 @@
+"""What the keyholder knows while it lives: its state, and, once unlocked, keys, ledger, clients and grants."""
+
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vaultd import limits
+from vaultd.crypto import requests
+from vaultd.errors import (
+    StoreDamagedError,
+    VaultInitializedError,
+    VaultLockedError,
+    VaultUninitializedError,
+)
+from vaultd.keyholder.clock import Clock, boot_ns
+from vaultd.keyholder.keys import Keys
+from vaultd.keyholder.ledger import Entry, Ledger
+from vaultd.keyholder.loop import Ask, Loop, Task
+from vaultd.keyholder.nonces import Nonces
+from vaultd.keyholder.rates import Rates
+from vaultd.keyholder.secretmem import SecretMemory
+from vaultd.kinds import Catalogue
+from vaultd.model import ClientRow, GrantRow, KdfParameters, Row, SlotRow, VaultRow, VaultState
+
+if TYPE_CHECKING:
+    from vaultd.keyholder.calls import Calls
+
+
+@dataclass(slots=True)
+class Unlocked:
+    """All that exists only while the vault is unlocked."""
+
+    vault: VaultRow
+    keys: Keys
+    ledger: Ledger
+    clock: Clock
+    slots: dict[int, SlotRow]
+    clients: dict[str, ClientRow]
+    grants: dict[str, GrantRow]
+    epoch: bytes = field(default_factory=lambda: secrets.token_bytes(16))
+    nonces: Nonces = field(default_factory=Nonces)
+    rates: Rates = field(default_factory=Rates)
+
+    def client_named(self, name: str) -> ClientRow | None:
+        """Returns the client of a name, without regard to case."""
+        wanted = name.casefold()
+        return next((row for row in self.clients.values() if row.name.casefold() == wanted), None)
+
+    def grants_of(self, client: str) -> list[GrantRow]:
+        """Returns the grants of a client, in the order of their ids."""
+        return sorted((row for row in self.grants.values() if row.client == client), key=lambda row: row.grant)
+
+
+class Keyholder:
+    """One process, one vault, at most one unlock in its life: lock is its death."""
+
+    def __init__(self, loop: Loop, memory: SecretMemory, catalogue: Catalogue) -> None:
+        self.loop = loop
+        self.memory = memory
+        self.catalogue = catalogue
+        self.state = VaultState.LOCKED
+        self.schema_version = 0
+        self.kdf_floor: KdfParameters | None = None
+        self.unlocked: Unlocked | None = None
+        self.busy = False
+        self.failures = 0
+        self._not_before = 0.0
+
+        self.calls: Calls
+
+    def tick(self) -> None:
+        """Once a second: what has expired goes."""
+        if self.unlocked is not None:
+            self.calls.denials.tick()
+            self.unlocked.nonces.sweep(boot_ns())
+
+    # --- state ------------------------------------------------------------------------------------------------
+
+    def require_unlocked(self) -> Unlocked:
+        """Returns the unlocked vault; VaultLockedError or VaultUninitializedError otherwise."""
+        if self.unlocked is not None and self.state == VaultState.UNLOCKED:
+            return self.unlocked
+        raise VaultUninitializedError if self.state == VaultState.UNINITIALIZED else VaultLockedError
+
+    def require_state(self, states: frozenset[VaultState]) -> None:
+        """Raises what is wrong with the present state unless it is one of `states`."""
+        if self.state in states:
+            return
+        if self.state == VaultState.UNINITIALIZED:
+            raise VaultUninitializedError
+        if VaultState.UNINITIALIZED in states:
+            raise VaultInitializedError
+        raise VaultLockedError if self.state == VaultState.LOCKED else VaultInitializedError("the vault is unlocked")
+
+    def enter_unlocked(self, unlocked: Unlocked) -> None:
+        """Begins the session and tells the server."""
+        seal_key = unlocked.keys.draw_seal()
+        vault_id = unlocked.vault.vault_id
+        self.unlocked = unlocked
+        self.state = VaultState.UNLOCKED
+        self.loop.event(
+            "state",
+            {
+                "state": self.state.value,
+                "vault_id": vault_id,
+                "identity": unlocked.vault.identity,
+                "epoch": unlocked.epoch,
+                "seal_key": seal_key,
+                "seal_key_signature": requests.sign_seal_key(
+                    unlocked.keys.identity, vault_id, unlocked.epoch, seal_key
+                ),
+                "unlocked_ms": unlocked.clock.now_ms(),
+            },
+        )
+
+    def leave(self, cause: str) -> None:
+        """Ends the process; `cause` is what `vaultctl status` will say."""
+        self.state = VaultState.LOCKED
+        self.loop.event("locking", {"cause": cause})
+        self.loop.leave()
+
+    # --- the delay after wrong passphrases --------------------------------------------------------------------
+
+    def set_failures(self, count: int) -> None:
+        """Takes the number of failures from the store, or a new one, and starts its delay anew.
+
+        The delay is counted from now and on a clock that cannot be set, so a restart makes nobody wait less.
+        """
+        self.failures = count
+        over = count - limits.FREE_UNLOCK_FAILURES + 1
+        delay_ms = min(limits.UNLOCK_DELAY_BASE_MS << min(over - 1, 16), limits.UNLOCK_DELAY_MAX_MS) if over > 0 else 0
+        self._not_before = time.clock_gettime(time.CLOCK_BOOTTIME) + delay_ms / 1000
+
+    def retry_after_ms(self) -> int:
+        """Returns how long the next unlock has to wait, in milliseconds."""
+        if self.failures < limits.FREE_UNLOCK_FAILURES:
+            return 0
+        return max(0, round((self._not_before - time.clock_gettime(time.CLOCK_BOOTTIME)) * 1000))
+
+    # --- changes ----------------------------------------------------------------------------------------------
+
+    def commit(
+        self,
+        unlocked: Unlocked,
+        entry: Entry,
+        puts: Sequence[tuple[Row | None, Row]] = (),
+        deletes: Sequence[Row] = (),
+        *,
+        timeout: float | None = None,
+    ) -> Task:
+        """Makes a change durable, with its audit entry. When this returns, both are on the disk.
+
+        Raises:
+        """
+        payload = unlocked.ledger.change(entry, unlocked.clock.now_ms(), puts, deletes)
+        generation = payload["integrity"][1]
+        try:
+            yield Ask("commit", payload, timeout)
+        except BaseException:
+            unlocked.ledger.failed(generation)
+            raise
+        unlocked.ledger.committed(generation)
+        self._take(unlocked, [new for _, new in puts], deletes)
+
+    def _take(self, unlocked: Unlocked, puts: Sequence[Row], deletes: Sequence[Row]) -> None:
+        for row in puts:
+            match row:
+                case ClientRow():
+                    unlocked.clients[row.client] = row
+                case GrantRow():
+                    unlocked.grants[row.grant] = row
+                case SlotRow():
+                    unlocked.slots[row.slot] = row
+                case VaultRow():
+                    unlocked.vault = row
+        for row in deletes:
+            match row:
+                case GrantRow():
+                    del unlocked.grants[row.grant]
+                case SlotRow():
+                    del unlocked.slots[row.slot]
+
+    def fetch(self, unlocked: Unlocked, kind: type[Row], name: str, payload: Any) -> Task:
+        """Asks the server for rows and returns those that are current, as a list of `kind`.
+
+        Raises:
+            StoreDamagedError: The server handed in a row that is not the one last written.
+        """
+        # A row asked for before a change was made may come back after it: the second answer cannot be that old.
+        for _ in range(2):
+            found = yield Ask(name, payload)
+            rows = [kind.of(values[:-1]) for values in found]
+            if all(
+                unlocked.ledger.is_current(row, values[-1]) for row, values in zip(rows, found, strict=True)
+            ):
+                return rows
+        raise StoreDamagedError(f"a row of {kind.table} is not the one last written")
+
+
+def canonical_json(value: Any) -> str:
+    """Returns JSON with sorted keys and no blanks: the form that is tagged."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+

@@ -1,0 +1,190 @@
+"""Every size, count and time limit, each with its reason. The only home for numbers."""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# --- keys and formats (vaultd/crypto/FORMAT.md) ------------------------------------------------------------------
+
+KEY_BYTES: Final = 32
+"""Master, slot, wrapping, data and MAC keys: AES-256 and HMAC-SHA-256 take 256 bits."""
+NONCE_BYTES: Final = 12
+"""AES-GCM nonce, 96 bits (NIST SP 800-38D, section 5.2.1.1)."""
+TAG_BYTES: Final = 16
+"""AES-GCM tag, 128 bits."""
+SALT_BYTES: Final = 16
+"""Argon2id salt (RFC 9106, section 3.1)."""
+MAC_BYTES: Final = 32
+"""HMAC-SHA-256 output, and each half of HMAC-SHA-512's."""
+SIGNATURE_BYTES: Final = 64
+"""Ed25519 signature (RFC 8032)."""
+FORMAT_VERSION: Final = 1
+"""Version of every byte layout in FORMAT.md."""
+
+# --- Argon2id -----------------------------------------------------------------------------------------------------
+
+ARGON2_MIN_MEMORY_KIB: Final = 64 * KIB
+"""Floor: RFC 9106's second recommendation, 64 MiB with three passes. Less invites offline guessing."""
+ARGON2_MAX_MEMORY_KIB: Final = 1024 * KIB
+"""Ceiling: a stored slot must not be able to exhaust the host."""
+ARGON2_DEFAULT_MEMORY_KIB: Final = 256 * KIB
+"""Asked for at init where a quarter of the free memory allows it."""
+ARGON2_MIN_PASSES: Final = 3
+ARGON2_MAX_PASSES: Final = 10
+"""Ceiling with 1 GiB: about 12 s on a slow host; more would be a denial of service by stored parameters."""
+ARGON2_MAX_LANES: Final = 8
+ARGON2_DEFAULT_LANES: Final = 4
+"""RFC 9106, section 4."""
+ARGON2_TARGET_MS: Final = 1000
+"""What a person waits gladly once per boot."""
+
+# --- key slots and unlocking --------------------------------------------------------------------------------------
+
+MAX_SLOTS: Final = 8
+"""An unlock may have to try every passphrase slot, a second each."""
+MAX_PASSPHRASE_BYTES: Final = 1024
+"""Long enough for any diceware; short enough for one secret page."""
+MIN_PASSPHRASE_BYTES: Final = 8
+"""NIST SP 800-63B, section 5.1.1.2."""
+MIN_RECOVERY_BYTES: Final = 16
+"""128 bits."""
+FREE_UNLOCK_FAILURES: Final = 5
+"""A person mistypes a few times; a program guesses."""
+UNLOCK_DELAY_BASE_MS: Final = 5_000
+"""After the fifth failure; doubles with each one."""
+UNLOCK_DELAY_MAX_MS: Final = 300_000
+"""An owner at three in the morning can wait five minutes; a guesser gets 288 tries a day."""
+UNLOCK_CONNECTIONS: Final = 32
+"""Connections to unlock.sock at once; administrators are few."""
+UNLOCK_IDLE_MS: Final = 30_000
+"""A connection to unlock.sock that sends nothing is closed."""
+
+# --- frames between server and keyholder, and on unlock.sock -------------------------------------------------------
+
+MAX_LINK_FRAME: Final = 16 * MIB
+"""A page of rows; larger is a defect of the other side."""
+MAX_UNLOCK_FRAME: Final = 64 * KIB
+"""An unlock request with every slot's secret is below 10 KiB."""
+ROWS_PER_PAGE: Final = 2_000
+"""Rows in one link frame while the store is read at unlock: about 1 MiB."""
+PAGE_BYTES: Final = 4 * MIB
+"""A page of large rows ends here, far below MAX_LINK_FRAME."""
+
+# --- requests -----------------------------------------------------------------------------------------------------
+
+MAX_SIGNED_BYTES: Final = 64 * KIB
+"""A signed request; two sealed key pairs with PEM keys are below 16 KiB."""
+MAX_MESSAGE_BYTES: Final = 72 * KIB
+"""gRPC message: a signed request and its envelope."""
+MAX_REPLY_BYTES: Final = 4 * MIB
+"""gRPC's own default for a received message; pages are cut to stay below it."""
+MAX_TTL_MS: Final = 30_000
+"""Longest life of a signed request; the nonce cache remembers that long."""
+MAX_CLOCK_LEAD_MS: Final = 1_000
+"""CLOCK_BOOTTIME is one clock for the host; a second of lead covers rounding and pausing."""
+NONCES_PER_CLIENT: Final = 50_000
+"""Unexpired nonces kept per client, about 8 MiB; a client at this rate is refused, none is forgotten early."""
+
+# --- records ------------------------------------------------------------------------------------------------------
+
+MAX_NAME_CHARS: Final = 64
+MAX_LABELS: Final = 16
+MAX_LABEL_CHARS: Final = 64
+MAX_MARKET_TYPES: Final = 16
+MAX_REASON_CHARS: Final = 256
+MAX_FIELD_BYTES: Final = 16 * KIB
+"""One field of a key pair; an RSA-4096 key in PEM is 3.3 KiB."""
+MAX_FIELDS_BYTES: Final = 24 * KIB
+"""One serialized key pair; two sealed ones fit a signed request."""
+MAX_EXTRA: Final = 16
+MAX_PERMISSIONS: Final = 32
+MAX_GRANTS_PER_CLIENT: Final = 256
+MAX_CLIENTS: Final = 10_000
+MASK_FULL_CHARS: Final = 16
+"""From here on a mask shows four and four characters; below it, fewer."""
+MASK_SHORT_CHARS: Final = 8
+"""From here on a mask shows the last two; below it, none."""
+MAX_RATE_SECONDS: Final = 86_400
+MAX_RATE_COUNT: Final = 10_000
+"""Uses remembered per grant: 8 bytes each."""
+
+# --- pages --------------------------------------------------------------------------------------------------------
+
+DEFAULT_PAGE: Final = 100
+MAX_PAGE: Final = 500
+"""An exchange is about 1 KiB; 500 stay far below gRPC's 4 MiB."""
+MAX_SEALED_PAGE: Final = 20
+"""Clients and exchanges in a sealed page: a client may have 256 grants."""
+MAX_AUDIT_PAGE: Final = 200
+
+# --- audit --------------------------------------------------------------------------------------------------------
+
+DENIAL_WINDOW_MS: Final = 10_000
+"""Unauthenticated denials of one uid and rule within this time share one counted entry, so a stranger cannot fill
+the disk."""
+DENIAL_BUCKETS: Final = 256
+"""Distinct uid and rule pairs counted apart; past it they share one."""
+
+# --- gRPC ---------------------------------------------------------------------------------------------------------
+
+MAX_METADATA_BYTES: Final = 8 * KIB
+"""gRPC's own default; ours is empty."""
+STREAMS_PER_CONNECTION: Final = 64
+"""Calls at once on one connection."""
+CONCURRENT_RPCS: Final = 1_024
+"""Calls at once in all; more are refused at once instead of waiting in memory."""
+HANDSHAKE_MS: Final = 2_000
+"""gRPC's default of 120 s lets silent connections pile up."""
+CONNECTION_IDLE_MS: Final = 60_000
+"""A connection without a call is closed; clients reconnect by themselves."""
+STOP_GRACE_SECONDS: Final = 1.0
+"""Calls under way at SIGTERM may end within this."""
+
+# --- sockets and the gate -----------------------------------------------------------------------------------------
+
+CONNECTIONS_PER_UID: Final = 256
+"""One uid's bots; a flood from one uid cannot take the descriptors of another."""
+CONNECTIONS_TOTAL: Final = 1_024
+FIRST_BYTE_SECONDS: Final = 2.0
+"""A peer that connects and stays silent is dropped."""
+LISTEN_BACKLOG: Final = 1_024
+SOCKET_BUFFER_BYTES: Final = 64 * KIB
+"""Read size of the gate, and all it holds back per direction of a connection while the other side does not read: at
+most 128 MiB in total, and a transfer of 4 MiB is as fast as with 256 KiB."""
+STALL_SECONDS: Final = 30.0
+"""A peer that takes nothing of what waits for it, although its socket buffer is full, is stopped or gone."""
+GATE_NAME_BYTES: Final = 16
+"""Random bytes in the name of a connection of the gate: nobody guesses one, none comes twice."""
+MAX_SOCKET_PATH_BYTES: Final = 107
+"""unix(7): sun_path has 108 bytes, and gRPC ends it with a NUL."""
+ACCEPT_BATCH: Final = 64
+"""Connections accepted in one turn of the event loop, about 3 ms: a storm does not hold up those already in."""
+ACCEPT_PAUSE_SECONDS: Final = 0.1
+"""Until the next try where accept() fails for want of descriptors or memory."""
+ACCEPT_TICK_SECONDS: Final = 0.02
+"""Before Linux 6.5 only: how often the gate makes sure that nobody waits; a process older than that has a unit."""
+INNER_RETRY_SECONDS: Final = 0.01
+"""Between tries to connect to gRPC while its accept queue is full; the kernel has no event for room in it."""
+INNER_CONNECT_SECONDS: Final = 5.0
+"""Then the caller is dropped."""
+DESCRIPTORS_PER_CONNECTION: Final = 3
+"""The caller's, and both ends of the connection to gRPC."""
+DESCRIPTORS_KEPT: Final = 128
+"""For the rest of the daemon: the store, the keyholder, gRPC's own."""
+SELF_TEST_SECONDS: Final = 5.0
+"""For the call that the gate makes to itself at start; it takes a few milliseconds."""
+
+# --- keyholder process --------------------------------------------------------------------------------------------
+
+SECRET_PAGE_BYTES: Final = 256 * KIB
+"""One memfd_secret mapping for keys and plaintext; within the 8 MiB default of RLIMIT_MEMLOCK."""
+KEYHOLDER_START_SECONDS: Final = 30.0
+"""A cold start on a slow disk; a live keyholder answers in about 0.3 s."""
+
+# --- store --------------------------------------------------------------------------------------------------------
+
+GROUP_COMMIT: Final = 64
+"""Changes that share one transaction, and so one sync, when they wait at the same time."""
+EXCHANGE_CACHE: Final = 4_096
+"""Masked exchanges kept serialized in the server, about 1 KiB each."""

@@ -1,0 +1,281 @@
+"""Frozen value types that cross the processes. The rows are the columns of the store, in its order."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+
+
+class VaultState(StrEnum):
+    """Whether requests for plaintext can be served."""
+
+    UNINITIALIZED = "UNINITIALIZED"
+    LOCKED = "LOCKED"
+    UNLOCKED = "UNLOCKED"
+
+
+class ExchangeState(StrEnum):
+    """Whether the credentials of an exchange may be revealed."""
+
+    ACTIVE = "ACTIVE"
+    DISABLED = "DISABLED"
+    REVOKED = "REVOKED"
+
+
+class CredentialState(StrEnum):
+    """Life of one version of a credential."""
+
+    STAGED = "STAGED"
+    ACTIVE = "ACTIVE"
+    PREVIOUS = "PREVIOUS"
+    REVOKED = "REVOKED"
+    DESTROYED = "DESTROYED"
+
+
+class KeyState(StrEnum):
+    """What the exchange last said of a key."""
+
+    UNKNOWN = "UNKNOWN"
+    OK = "OK"
+    INVALID = "INVALID"
+
+
+class ClientState(StrEnum):
+    """Whether the requests of a client are considered."""
+
+    ACTIVE = "ACTIVE"
+    DISABLED = "DISABLED"
+    REVOKED = "REVOKED"
+
+
+class SlotKind(StrEnum):
+    """What opens a key slot. The first two are human."""
+
+    PASSPHRASE = "passphrase"
+    RECOVERY = "recovery"
+    MACHINE = "machine"
+
+
+CONFIGURATIONS = ("read", "write")
+ENVIRONMENTS = ("live", "testnet", "demo")
+REVEAL = "reveal"
+"""The one operation that can be granted so far."""
+
+PERMISSIONS = (
+    "Vault:Lock",
+    "Exchanges:Read",
+    "Exchanges:Create",
+    "Exchanges:Update",
+    "Exchanges:Rotate",
+    "Exchanges:Revoke",
+    "Exchanges:Delete",
+    "Exchanges:Reveal",
+    "Clients:Allow",
+    "Clients:Read",
+    "Clients:Update",
+    "Clients:Revoke",
+    "Clients:Grant",
+    "Audit:Read",
+)
+EVERYTHING = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One self-test or optional protection; where not `ok`, `detail` says the fallback in force."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class KdfParameters:
+    """Cost of a slot key. Argon2id version 0x13 (RFC 9106); memory in KiB."""
+
+    memory_kib: int
+    passes: int
+    lanes: int
+
+    def weaker_than(self, other: "KdfParameters") -> bool:
+        """Says whether a slot with these should be upgraded to `other`."""
+        return self.memory_kib * self.passes < other.memory_kib * other.passes or self.memory_kib < other.memory_kib
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a table: `table` names it, the first `keys` columns are its primary key."""
+
+    table: ClassVar[str]
+    keys: ClassVar[int] = 1
+
+    def values(self) -> tuple[Any, ...]:
+        """Returns the columns in order: str, int or bytes."""
+        return tuple(getattr(self, name) for name in self.columns())
+
+    @classmethod
+    def columns(cls) -> tuple[str, ...]:
+        """Returns the column names in order."""
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> Self:
+        """Builds a row from its columns; TypeError where their number is wrong."""
+        return cls(*values)
+
+
+@dataclass(frozen=True, slots=True)
+class VaultRow(Row):
+    """The vault itself. `wrapped_keys`: identity, audit and fingerprint key under the wrapping key."""
+
+    table: ClassVar[str] = "vault"
+
+    vault_id: bytes
+    format_version: int
+    created_ms: int
+    identity: bytes
+    wrapped_keys: bytes
+    kdf_memory_kib: int
+    kdf_passes: int
+    kdf_lanes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRow(Row):
+    """One key slot. A machine slot has no Argon2id cost: its secret is a random 256-bit key."""
+
+    table: ClassVar[str] = "slots"
+
+    slot: int
+    kind: str
+    label: str
+    memory_kib: int
+    passes: int
+    lanes: int
+    salt: bytes
+    wrapped_master_key: bytes
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeRow(Row):
+    """One exchange. `labels` and `market_types` are canonical JSON; `hidden` is 0 or 1."""
+
+    table: ClassVar[str] = "exchanges"
+
+    exchange: str
+    kind: str
+    name: str
+    environment: str
+    labels: str
+    market_types: str
+    hidden: int
+    state: str
+    lock_reason: str
+    created_ms: int
+    updated_ms: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialRow(Row):
+    """One version of one configuration. `masks` is canonical JSON, field name to mask."""
+
+    table: ClassVar[str] = "credentials"
+    keys: ClassVar[int] = 3
+
+    exchange: str
+    configuration: str
+    version: int
+    state: str
+    key_state: str
+    fingerprint: bytes
+    masks: str
+    wrapped_data_key: bytes
+    ciphertext: bytes
+    created_ms: int
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRow(Row):
+    """One allowlisted client. `client` is the key id in hex; `permissions` is canonical JSON."""
+
+    table: ClassVar[str] = "clients"
+
+    client: str
+    name: str
+    public_key: bytes
+    uid: int
+    unit: str
+    state: str
+    permissions: str
+    created_ms: int
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRow(Row):
+    """One grant. `exchange` is an id or `*`; `configuration` is one half or `*`; zero means no limit."""
+
+    table: ClassVar[str] = "grants"
+
+    grant: str
+    client: str
+    operation: str
+    exchange: str
+    configuration: str
+    not_after_ms: int
+    rate_count: int
+    rate_seconds: int
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow(Row):
+    """One audit entry; its `mac` chains it to the one before."""
+
+    table: ClassVar[str] = "audit"
+
+    sequence: int
+    time_ms: int
+    method: str
+    decision: str
+    rule: str
+    client: str
+    uid: int
+    pid: int
+    unit: str
+    exchange: str
+    configuration: str
+    version: int
+    detail: str
+    count: int
+    mac: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrityRow(Row):
+    """What covers all the rest. `generation` is the sequence of the last audit entry."""
+
+    table: ClassVar[str] = "integrity"
+
+    vault_id: bytes
+    generation: int
+    time_ms: int
+    mac: bytes
+
+
+TAGGED: tuple[type[Row], ...] = (VaultRow, SlotRow, ExchangeRow, CredentialRow, ClientRow, GrantRow)
+"""Tables whose rows carry a tag and are covered by the integrity MAC, in the order they are read at unlock."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFacts:
+    """What the kernel says of a caller, as it crosses the link."""
+
+    uid: int
+    gid: int
+    pid: int
+    unit: str

@@ -1,0 +1,95 @@
+"""The daemon, put together: keyholder first, gRPC after it."""
+
+import asyncio
+import logging
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import grpc
+
+from vaultd import limits
+from vaultd.config import Config
+from vaultd.keyholder.process import Process
+from vaultd.kinds import Catalogue
+from vaultd.server.custody import Custody
+from vaultd.server.gate import Gate
+from vaultd.server.grpc_server import GrpcServer
+from vaultd.server.open_methods import OpenMethods
+from vaultd.server.peer import PeerTable, pidfd_check
+from vaultd.server.rows import Rows
+from vaultd.server.sockets import private_directory
+from vaultd.store.store import Change, Store
+from vaultd_api.v1.vault_service_pb2 import GetVaultRequest, GetVaultResponse
+
+log = logging.getLogger(__name__)
+
+
+def run(config: Config, public: socket.socket, unlock: socket.socket, process: Process) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    asyncio.run(_serve(config, public, unlock, process))
+
+
+async def _serve(config: Config, public: socket.socket, unlock: socket.socket, process: Process) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    listeners = _Listeners()
+    store = Store(config.database, config.anchor)
+    rows = Rows(store, listeners.changed)
+    custody = Custody(store, rows, unlock, config.kdf_floor)
+    table = PeerTable()
+    open_methods = OpenMethods(store, custody, Catalogue.load())
+    listeners.open_methods = open_methods
+    private_directory(config.inner_socket.parent)
+    with suppress(FileNotFoundError):
+        config.inner_socket.unlink()  # In a directory that is ours alone: nobody else can have put it there.
+    server = GrpcServer(custody, table, open_methods)
+    server.server.add_insecure_port(f"unix:{config.inner_socket}")
+    gate = Gate(public, config.inner_socket, table)
+    try:
+        await custody.start(process)
+        await server.server.start()
+        await gate.start()
+        check = await gate.self_test(_probe(server, config.socket))
+        server.signed_allowed = check.ok
+        open_methods.checks = [check, pidfd_check()]
+        await server.report_health()
+        custody.changed = server.report_health
+        log.info("ready on %s", config.socket)
+        await stopping.wait()
+        log.info("stopping")
+    finally:
+        await server.server.stop(limits.STOP_GRACE_SECONDS)
+        await gate.stop()
+        await custody.stop()
+        await store.close()
+
+
+class _Listeners:
+    """Passes changes of the store on; the two parties are made after one another."""
+
+    open_methods: OpenMethods
+
+    def changed(self, change: Change) -> None:
+        self.open_methods.forget(change)
+
+
+@asynccontextmanager
+async def _probe(server: GrpcServer, public: Path) -> AsyncIterator[str]:
+    """Calls ourselves through the public socket and yields what gRPC calls that connection."""
+    server.probe_token = secrets.token_hex(16)
+    try:
+        async with grpc.aio.insecure_channel(f"unix:{public}", options=(("grpc.enable_http_proxy", 0),)) as channel:
+            call = channel.unary_unary(
+                "/vaultd.v1.VaultService/GetVault",
+                request_serializer=GetVaultRequest.SerializeToString,
+                response_deserializer=GetVaultResponse.FromString,
+            )
+            await call(GetVaultRequest(), metadata=(("vaultd-self-test", server.probe_token),))
+            yield server.probe_peer
+    finally:
+        server.probe_token = ""

@@ -1,0 +1,143 @@
+"""The open RPCs: what anyone on the host may see, in every state. Masked metadata only; hidden exchanges left out."""
+
+import time
+from collections import OrderedDict
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from vaultd import limits, messages
+from vaultd.errors import ExchangeNotFoundError
+from vaultd.kinds import Catalogue, Kind
+from vaultd.model import Check, CredentialRow, ExchangeRow
+from vaultd.server.custody import Custody
+from vaultd.store import queries
+from vaultd.store.migrations import SCHEMA_VERSION
+from vaultd.store.store import Change, Store
+from vaultd_api.v1 import exchange_service_pb2 as pb
+from vaultd_api.v1 import resources_pb2, vault_service_pb2
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+class OpenMethods:
+    """Answers from the store and the keyholder's last word; nothing here waits for the keyholder."""
+
+    def __init__(self, store: Store, custody: Custody, catalogue: Catalogue) -> None:
+        self.checks: list[Check] = []
+        self.unaudited_denials = 0
+        self._store = store
+        self._custody = custody
+        self._catalogue = catalogue
+        self._started_ms = time.time_ns() // 1_000_000
+        self._cache: OrderedDict[str, pb.GetExchangeResponse] = OrderedDict()
+        self._version = version("vaultd")
+
+    def forget(self, change: Change) -> None:
+        """Drops what a change made stale."""
+        if change.puts or change.deletes:
+            self._cache.clear()
+
+    async def get_vault(self, request: vault_service_pb2.GetVaultRequest) -> vault_service_pb2.GetVaultResponse:  # noqa: ARG002  one shape for the table
+        """Returns state, identity and health."""
+        view = self._custody.view
+        vault = vault_service_pb2.Vault(
+            state=vault_service_pb2.Vault.State.Value(f"STATE_{view.state}"),
+            vault_id=view.vault_id,
+            epoch=view.epoch,
+            identity=view.identity,
+            seal_key=view.seal_key,
+            seal_key_signature=view.seal_key_signature,
+            version=self._version,
+            schema_version=SCHEMA_VERSION,
+            format_version=limits.FORMAT_VERSION,
+            started_at=messages.timestamp(self._started_ms),
+            unaudited_denials=self.unaudited_denials,
+            lock_cause=view.lock_cause,
+        )
+        if view.unlocked_ms:
+            vault.unlocked_at.CopyFrom(messages.timestamp(view.unlocked_ms))
+        trouble = self._store.anchor_trouble
+        anchor = Check("anchor", ok=not trouble, detail=trouble or "written after every change")
+        for check in (*view.checks, *self.checks, anchor):
+            vault.checks.add(name=check.name, ok=check.ok, detail=check.detail)
+        return vault_service_pb2.GetVaultResponse(vault=vault)
+
+    async def list_kinds(self, request: pb.ListKindsRequest) -> pb.ListKindsResponse:
+        """Lists the catalogue."""
+        size = messages.page_size(request.page_size, limits.DEFAULT_PAGE, limits.MAX_PAGE)
+        after = messages.page_after(request.page_token)
+        kinds = [kind for kind in self._catalogue.all() if kind.kind > after]
+        answer = pb.ListKindsResponse(kinds=[kind_message(kind) for kind in kinds[:size]])
+        if len(kinds) > size:
+            answer.next_page_token = messages.page_token(kinds[size - 1].kind)
+        return answer
+
+    async def get_kind(self, request: pb.GetKindRequest) -> pb.GetKindResponse:
+        """Returns one kind, by any of its names."""
+        kind, _ = self._catalogue.get(messages.reference(request.kind, "kinds"))
+        return pb.GetKindResponse(kind=kind_message(kind))
+
+    async def list_exchanges(self, request: pb.ListExchangesRequest) -> pb.ListExchangesResponse:
+        """Lists the exchanges, masked."""
+        size = messages.page_size(request.page_size, limits.DEFAULT_PAGE, limits.MAX_PAGE)
+        after = messages.page_after(request.page_token)
+
+        def query(connection: "sqlite3.Connection") -> list[tuple[ExchangeRow, list[CredentialRow]]]:
+            found = queries.exchanges(connection, after, size + 1, hidden=False)
+            return [(each.row, _credentials(connection, each.row)) for each in found]
+
+        found = await self._store.read(query)
+        answer = pb.ListExchangesResponse(exchanges=[messages.exchange(*each) for each in found[:size]])
+        if len(found) > size:
+            answer.next_page_token = messages.page_token(found[size - 1][0].name)
+        return answer
+
+    async def get_exchange(self, request: pb.GetExchangeRequest) -> pb.GetExchangeResponse:
+        """Returns one exchange, masked."""
+        reference = messages.reference(request.exchange, "exchanges")
+        answer = self._cache.get(reference)
+        if answer is None:
+            if not 0 < len(reference) <= limits.MAX_NAME_CHARS:
+                raise ExchangeNotFoundError
+            row, credentials = await self._store.read(partial(_exchange, reference=reference), quick=True)
+            answer = pb.GetExchangeResponse(exchange=messages.exchange(row, credentials))
+            self._cache[reference] = answer
+            if len(self._cache) > limits.EXCHANGE_CACHE:
+                self._cache.popitem(last=False)
+        return answer
+
+
+def _credentials(connection: "sqlite3.Connection", row: ExchangeRow) -> list[CredentialRow]:
+    return [each.row for each in queries.credentials(connection, row.exchange)]
+
+
+def _exchange(connection: "sqlite3.Connection", reference: str) -> tuple[ExchangeRow, list[CredentialRow]]:
+    row = queries.exchange(connection, reference).row
+    if row.hidden:
+        raise ExchangeNotFoundError
+    return row, _credentials(connection, row)
+
+
+def kind_message(kind: Kind) -> resources_pb2.Kind:
+    """Returns a kind as the API shows it."""
+    made = resources_pb2.Kind(
+        resource_name=f"kinds/{kind.kind}",
+        kind=kind.kind,
+        display_name=kind.display_name,
+        aliases=[*kind.aliases, *kind.old_names],
+        market_types=kind.market_types,
+        environments=kind.environments,
+    )
+    for field in kind.fields:
+        made.fields.add(
+            name=field.name,
+            need=resources_pb2.Kind.Need.Value(f"NEED_{field.need.name}"),
+            ccxt_name=field.ccxt_name,
+            aliases=field.aliases,
+            maskable=field.maskable,
+        )
+    return made
+
+

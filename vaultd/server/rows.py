@@ -1,0 +1,141 @@
+"""Answers what the keyholder asks of the store. One function per request of the link."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+from vaultd.errors import ExchangeNotFoundError
+from vaultd.model import TAGGED, AuditRow, IntegrityRow, Row
+from vaultd.store import anchor, database, queries
+from vaultd.store.store import Change, Delete, Put, Store
+
+_TABLES = {kind.table: kind for kind in TAGGED}
+_NEWEST = (1 << 63) - 1
+
+
+class Rows:
+    """The store as the keyholder sees it. `changed` is told of every change after its commit."""
+
+    def __init__(self, store: Store, changed: Callable[[Change], None]) -> None:
+        self._store = store
+        self._changed = changed
+        self._staged: list[Put] = []
+        self._answers: dict[str, Callable[[Any], Awaitable[Any]]] = {
+            "open": self._open,
+            "failures": store.set_failures,
+            "page": self._page,
+            "pages-sound": self._pages_sound,
+            "audit-facts": self._audit_facts,
+            "commit": self._commit,
+            "stage": self._stage,
+            "exchange": self._exchange,
+            "exchange-by-name": self._exchange_by_name,
+            "exchanges": self._exchanges,
+            "credential": self._credential,
+            "fingerprint": self._fingerprint,
+            "audit-after": self._audit_after,
+            "audit-before": self._audit_before,
+        }
+
+    async def __call__(self, name: str, payload: Any) -> Any:
+        """Answers one request; errors of the store go to the keyholder as they are."""
+        return await self._answers[name](payload)
+
+    async def _open(self, _payload: Any) -> dict[str, Any]:
+        def query(connection: sqlite3.Connection) -> dict[str, Any]:
+            return {
+                "vault": _wire(queries.vault(connection)),
+                "slots": _wire(queries.slots(connection)),
+                "integrity": [row.values() for row in queries.integrity(connection)],
+                "anchor": anchor.read(self._store.anchor_path),
+            }
+
+        return await self._store.read(query)
+
+    async def _page(self, payload: Any) -> Any:
+        return await self._store.read(partial(queries.page, kind=_TABLES[payload["table"]], after=payload["after"]))
+
+    async def _pages_sound(self, _payload: Any) -> None:
+        await self._store.read(database.check_pages)
+
+    async def _audit_facts(self, sequence: int) -> dict[str, Any]:
+        def query(connection: sqlite3.Connection) -> dict[str, Any]:
+            tail = queries.audit_tail(connection)
+            entry = queries.audit_entry(connection, sequence)
+            return {
+                "tail": tail.values() if tail else None,
+                "count": queries.audit_count(connection),
+                "entry": entry.values() if entry else None,
+            }
+
+        return await self._store.read(query)
+
+    async def _stage(self, payload: Any) -> None:
+        if payload["begin"]:
+            self._staged = []
+        self._staged += [Put(*put) for put in payload["puts"]]
+
+    async def _commit(self, payload: Any) -> None:
+        puts = [Put(*put) for put in payload["puts"]]
+        if payload.get("staged"):
+            puts, self._staged = self._staged, []
+        change = Change(
+            AuditRow.of(payload["audit"]),
+            IntegrityRow.of(payload["integrity"]),
+            payload["anchor"],
+            puts,
+            [Delete(*delete) for delete in payload["deletes"]],
+        )
+        await self._store.commit(change)
+        self._changed(change)
+
+    async def _exchange(self, reference: str) -> list[Any]:
+        try:
+            return _wire([await self._store.read(partial(queries.exchange, reference=reference), quick=True)])
+        except ExchangeNotFoundError:
+            return []
+
+    async def _exchange_by_name(self, name: str) -> list[Any]:
+        return _wire(await self._store.read(partial(queries.exchange_by_name, name=name), quick=True))
+
+    async def _exchanges(self, payload: Any) -> list[Any]:
+        return _wire(
+            await self._store.read(
+                partial(queries.exchanges, after=payload["after"], limit=payload["limit"], hidden=True)
+            )
+        )
+
+    async def _credential(self, payload: Any) -> list[Any]:
+        if not payload["configuration"]:
+            query = partial(queries.credentials, exchange_id=payload["exchange"])
+        else:
+            query = partial(
+                queries.credential,
+                exchange_id=payload["exchange"],
+                configuration=payload["configuration"],
+                version=payload["version"],
+            )
+        return _wire(await self._store.read(query, quick=True))
+
+    async def _fingerprint(self, fingerprint: bytes) -> list[Any]:
+        return _wire(await self._store.read(partial(queries.by_fingerprint, fingerprint=fingerprint), quick=True))
+
+    async def _audit_after(self, after: int) -> list[Any]:
+        rows = await self._store.read(partial(queries.audit_after, after=after))
+        return [row.values() for row in rows]
+
+    async def _audit_before(self, payload: Any) -> list[Any]:
+        query = partial(
+            queries.audit_before,
+            before=payload["before"] or _NEWEST,
+            limit=payload["limit"],
+            client=payload["client"],
+            exchange_id=payload["exchange"],
+            decision=payload["decision"],
+        )
+        return [row.values() for row in await self._store.read(query)]
+
+
+def _wire(found: Sequence[queries.Tagged[Row]] | Sequence[queries.Tagged[Any]]) -> list[list[Any]]:
+    return [[*each.row.values(), each.tag] for each in found]

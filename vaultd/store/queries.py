@@ -1,0 +1,164 @@
+"""Every read of the store, as plain functions on a connection. Rows come back as model rows with their tags."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from vaultd import limits
+from vaultd.errors import ExchangeNotFoundError
+from vaultd.model import (
+    AuditRow,
+    CredentialRow,
+    CredentialState,
+    ExchangeRow,
+    IntegrityRow,
+    Row,
+    SlotRow,
+    VaultRow,
+)
+
+R = TypeVar("R", bound=Row)
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged(Generic[R]):
+    """A row and the tag stored beside it."""
+
+    row: R
+    tag: bytes
+
+
+def columns(kind: type[Row]) -> str:
+    """Returns the quoted column list of a table."""
+    return ", ".join(f'"{name}"' for name in kind.columns())
+
+
+def _select(connection: sqlite3.Connection, kind: type[R], where: str, values: Sequence[Any]) -> list[Tagged[R]]:
+    found = connection.execute(f'SELECT {columns(kind)}, tag FROM "{kind.table}" {where}', values)  # noqa: S608  fixed names
+    return [Tagged(kind.of(row[:-1]), row[-1]) for row in found]
+
+
+def vault(connection: sqlite3.Connection) -> list[Tagged[VaultRow]]:
+    """Returns the vault row: a list of none or one; more is damage, and for the keyholder to judge."""
+    return _select(connection, VaultRow, "", ())
+
+
+def integrity(connection: sqlite3.Connection) -> list[IntegrityRow]:
+    """Returns the integrity row: a list of none or one."""
+    found = connection.execute(f'SELECT {columns(IntegrityRow)} FROM "integrity"')  # noqa: S608  fixed names
+    return [IntegrityRow.of(row) for row in found]
+
+
+def slots(connection: sqlite3.Connection) -> list[Tagged[SlotRow]]:
+    """Returns the key slots in the order of their numbers."""
+    return _select(connection, SlotRow, "ORDER BY slot", ())
+
+
+def page(connection: sqlite3.Connection, kind: type[Row], after: int) -> tuple[list[list[Any]], int]:
+    """Returns raw rows, tag last, in the order of their rowids, and the last rowid; an empty list past the end.
+
+    At most `limits.ROWS_PER_PAGE` rows, fewer where they are large: a page fits a link frame.
+    """
+    sql = f'SELECT rowid, {columns(kind)}, tag FROM "{kind.table}" WHERE rowid > ? ORDER BY rowid LIMIT ?'  # noqa: S608
+    rows: list[list[Any]] = []
+    size = 0
+    for rowid, *values in connection.execute(sql, (after, limits.ROWS_PER_PAGE)):
+        rows.append(values)
+        after = rowid
+        size += sum(len(value) for value in values if isinstance(value, str | bytes))
+        if size > limits.PAGE_BYTES:
+            break
+    return rows, after
+
+
+def exchange(connection: sqlite3.Connection, reference: str) -> Tagged[ExchangeRow]:
+    """Returns an exchange by id, else by name without regard to case; ExchangeNotFoundError otherwise."""
+    for where in ("WHERE exchange = ?", "WHERE name = ?"):
+        found = _select(connection, ExchangeRow, where, (reference,))
+        if found:
+            return found[0]
+    raise ExchangeNotFoundError
+
+
+def exchange_by_name(connection: sqlite3.Connection, name: str) -> list[Tagged[ExchangeRow]]:
+    """Returns the exchange of a name, without regard to case: a list of none or one."""
+    return _select(connection, ExchangeRow, "WHERE name = ?", (name,))
+
+
+def exchanges(
+    connection: sqlite3.Connection, after: str, limit: int, *, hidden: bool
+) -> list[Tagged[ExchangeRow]]:
+    """Returns exchanges in the order of their names, those after a name; hidden ones only where asked for."""
+    where = "WHERE name > ? AND hidden <= ? ORDER BY name LIMIT ?"
+    return _select(connection, ExchangeRow, where, (after, int(hidden), limit))
+
+
+def credentials(connection: sqlite3.Connection, exchange_id: str) -> list[Tagged[CredentialRow]]:
+    """Returns every version of both halves, newest first."""
+    return _select(connection, CredentialRow, "WHERE exchange = ? ORDER BY configuration, version DESC", (exchange_id,))
+
+
+def credential(
+    connection: sqlite3.Connection, exchange_id: str, configuration: str, version: int
+) -> list[Tagged[CredentialRow]]:
+    """Returns one version, or the ACTIVE one for version 0: a list of none or one."""
+    if version:
+        return _select(
+            connection,
+            CredentialRow,
+            "WHERE exchange = ? AND configuration = ? AND version = ?",
+            (exchange_id, configuration, version),
+        )
+    return _select(
+        connection,
+        CredentialRow,
+        "WHERE exchange = ? AND configuration = ? AND state = ?",
+        (exchange_id, configuration, CredentialState.ACTIVE.value),
+    )
+
+
+def by_fingerprint(connection: sqlite3.Connection, fingerprint: bytes) -> list[Tagged[CredentialRow]]:
+    """Returns the credentials that still hold a key of that fingerprint."""
+    where = "WHERE fingerprint = ? AND state IN ('STAGED', 'ACTIVE', 'PREVIOUS') ORDER BY exchange, configuration, version"
+    return _select(connection, CredentialRow, where, (fingerprint,))
+
+
+def audit_tail(connection: sqlite3.Connection) -> AuditRow | None:
+    """Returns the last audit entry."""
+    found = connection.execute(f'SELECT {columns(AuditRow)} FROM "audit" ORDER BY sequence DESC LIMIT 1').fetchone()  # noqa: S608
+    return AuditRow.of(found) if found else None
+
+
+def audit_entry(connection: sqlite3.Connection, sequence: int) -> AuditRow | None:
+    """Returns one audit entry."""
+    found = connection.execute(f'SELECT {columns(AuditRow)} FROM "audit" WHERE sequence = ?', (sequence,)).fetchone()  # noqa: S608
+    return AuditRow.of(found) if found else None
+
+
+def audit_count(connection: sqlite3.Connection) -> int:
+    """Returns the number of audit entries."""
+    return int(connection.execute('SELECT count(*) FROM "audit"').fetchone()[0])
+
+
+def audit_after(connection: sqlite3.Connection, after: int) -> list[AuditRow]:
+    """Returns a page of audit entries in the order of their sequence, those after a sequence."""
+    sql = f'SELECT {columns(AuditRow)} FROM "audit" WHERE sequence > ? ORDER BY sequence LIMIT ?'  # noqa: S608
+    return [AuditRow.of(row) for row in connection.execute(sql, (after, limits.ROWS_PER_PAGE))]
+
+
+def audit_before(
+    connection: sqlite3.Connection, before: int, limit: int, client: str, exchange_id: str, decision: str
+) -> list[AuditRow]:
+    """Returns audit entries newest first, those before a sequence; empty filters match all."""
+    sql = (
+        f'SELECT {columns(AuditRow)} FROM "audit" WHERE sequence < ? AND (? = \'\' OR client = ?)'  # noqa: S608
+        " AND (? = '' OR exchange = ?) AND (? = '' OR decision = ?) ORDER BY sequence DESC LIMIT ?"
+    )
+    values = (before, client, client, exchange_id, exchange_id, decision, decision, limit)
+    return [AuditRow.of(row) for row in connection.execute(sql, values)]
+
+
+def failures(connection: sqlite3.Connection) -> int:
+    """Returns how many unlocks have failed since the last good one."""
+    return int(connection.execute('SELECT failures FROM "throttle" WHERE id = 1').fetchone()[0])
