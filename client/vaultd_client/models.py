@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from vaultd_api.v1 import audit_service_pb2, client_service_pb2, resources_pb2, vault_service_pb2
 
 
 def _moment(message: object, field: str) -> datetime | None:
     if not message.HasField(field):  # type: ignore[attr-defined]  # every caller hands over a message
         return None
-    stamp: Timestamp = getattr(message, field)
-    return stamp.ToDatetime(tzinfo=UTC)
+    moment: datetime = getattr(message, field).ToDatetime(tzinfo=UTC)
+    return moment
 
 
 def _state(wrapper: EnumTypeWrapper, number: int, prefix: str = "STATE_") -> str:

@@ -152,7 +152,7 @@ class UnlockClient:
         *,
         kind: str = "passphrase",
         label: str = "",
-        secret_kind: str = "passphrase",
+        secret_kind: str = "passphrase",  # noqa: S107 - a kind of secret, not a secret
     ) -> int:
         """Adds a key slot and returns its number.
 
@@ -166,7 +166,7 @@ class UnlockClient:
         header = {"op": "slot-add", "kind": kind, "label": label, "with": secret_kind}
         return self._ask(header, [secret, new]).number("slot")
 
-    def slot_remove(self, slot: int, secret: bytearray, *, secret_kind: str = "passphrase") -> None:
+    def slot_remove(self, slot: int, secret: bytearray, *, secret_kind: str = "passphrase") -> None:  # noqa: S107
         """Removes a key slot; `secret` is one that opens the vault."""
         self._ask({"op": "slot-remove", "slot": slot, "with": secret_kind}, [secret])
 

@@ -30,7 +30,7 @@ EPHEMERAL = bytes.fromhex("52c4a758a802cd8b936eceea314432798d5baf2d7e9235dc084ab
 REPLY = bytes.fromhex("4612c550263fc8ad58375df3f557aac531d26850903e55a9f23f21d8534e8ac8")
 REPLY_PUBLIC = bytes.fromhex("3948cfe0ad1ddb695d780e59077195da6c56506b027329794ab02bca80815c4d")
 
-VAULT_ID = bytes(range(0x00, 0x10))
+VAULT_ID = bytes(range(0x10))
 EPOCH = bytes(range(0x10, 0x20))
 NONCE = bytes(range(0x20, 0x30))
 UID = 1001

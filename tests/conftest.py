@@ -1,0 +1,33 @@
+"""Fixtures: a shared unlocked vault for tests that only ask, a fresh one for tests that break things."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.daemon import Daemon, new_daemon
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    """A daemon of this test's own, not started."""
+    with new_daemon() as made:
+        yield made
+
+
+@pytest.fixture
+def vault(daemon: Daemon) -> Daemon:
+    """A started, initialized, unlocked vault of this test's own with one exchange, binance-main."""
+    daemon.start()
+    daemon.initialize()
+    daemon.add_exchange()
+    return daemon
+
+
+@pytest.fixture(scope="session")
+def shared() -> Iterator[Daemon]:
+    """A started, unlocked vault with binance-main for tests that leave it as they found it."""
+    with new_daemon() as made:
+        made.start()
+        made.initialize()
+        made.add_exchange()
+        yield made

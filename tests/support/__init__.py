@@ -1,0 +1,1 @@
+"""What tests share: real daemons, real clients, processes of other users."""
