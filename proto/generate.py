@@ -29,7 +29,7 @@ def generate(output: Path) -> None:
         target = output / "v1"
         target.mkdir(parents=True, exist_ok=True)
         for made in sorted(Path(scratch, "vaultd", "v1").iterdir()):
-            text = re.sub(r"^from vaultd\.v1 import", "from vaultd_api.v1 import", made.read_text(), flags=re.M)
+            text = re.sub(r"^from vaultd\.v1 import", "from vaultd_api.v1 import", made.read_text(), flags=re.MULTILINE)
             (target / made.name).write_text(text)
 
 

@@ -49,7 +49,7 @@ def _run(config: settings.Config) -> None:
     unlock = bind_public(config.unlock_socket, 0o600 if group is None else 0o660, gid=group)
     _check_directory(config.database.parent)
     process = spawn(unlock)
-    from vaultd.server.main import run  # noqa: PLC0415  gRPC starts threads: not before the keyholder runs
+    from vaultd.server.main import run
 
     run(config, public, unlock, process)
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from vaultd_api.v1 import resources_pb2 as pb
 
 from vaultd.errors import RecordInvalidError
 from vaultd.model import AuditRow, ClientRow, CredentialRow, CredentialState, ExchangeRow, GrantRow
-from vaultd_api.v1 import resources_pb2 as pb
 
 
 def timestamp(milliseconds: int) -> Timestamp:
@@ -51,7 +51,7 @@ def exchange(row: ExchangeRow, credentials: Sequence[CredentialRow]) -> pb.Excha
         labels=json.loads(row.labels),
         market_types=json.loads(row.market_types),
         hidden=bool(row.hidden),
-        state=pb.Exchange.State.Value(f"STATE_{row.state}"),
+        state=f"STATE_{row.state}",
         lock_reason=row.lock_reason,
         created_at=timestamp(row.created_ms),
         updated_at=timestamp(row.updated_ms),
@@ -72,8 +72,8 @@ def credential(row: CredentialRow) -> pb.Credential:
     return pb.Credential(
         resource_name=f"exchanges/{row.exchange}/configurations/{row.configuration}/credentials/{row.version}",
         version=row.version,
-        state=pb.Credential.State.Value(f"STATE_{row.state}"),
-        key_state=pb.Credential.KeyState.Value(f"KEY_STATE_{row.key_state}"),
+        state=f"STATE_{row.state}",
+        key_state=f"KEY_STATE_{row.key_state}",
         masks=json.loads(row.masks),
         created_at=timestamp(row.created_ms),
     )
@@ -87,7 +87,7 @@ def client(row: ClientRow, grants: Sequence[GrantRow]) -> pb.Client:
         public_key=row.public_key,
         uid=row.uid,
         unit=row.unit,
-        state=pb.Client.State.Value(f"STATE_{row.state}"),
+        state=f"STATE_{row.state}",
         permissions=json.loads(row.permissions),
         grants=[grant(each, row.name) for each in grants],
         created_at=timestamp(row.created_ms),

@@ -52,7 +52,7 @@ class ClientState(StrEnum):
 class SlotKind(StrEnum):
     """What opens a key slot. The first two are human."""
 
-    PASSPHRASE = "passphrase"
+    PASSPHRASE = "passphrase"  # noqa: S105  a name
     RECOVERY = "recovery"
     MACHINE = "machine"
 

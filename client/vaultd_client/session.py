@@ -109,9 +109,7 @@ class Session:
             if self._key is None:
                 found = self._find_key()
                 if found.vault is None:
-                    raise KeyFileError(
-                        "the key file pins no vault", hint="write a key file that does: vaultctl client keygen"
-                    )
+                    raise KeyFileError("the key file pins no vault", hint="vaultctl client pin")
                 self._key = found, found.vault
             return self._key
 

@@ -7,14 +7,13 @@ because only pairs measured together can be compared on a shared machine.
 """
 
 import asyncio
+import functools
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import grpc
 
@@ -24,6 +23,7 @@ from vaultd.server.sockets import bind_public, private_directory
 
 METHOD = "/benchmark.Echo/Call"
 BATCH = 200
+say = functools.partial(print, flush=True)
 
 
 async def _echo(request: bytes, _context: object) -> bytes:
@@ -33,14 +33,14 @@ async def _echo(request: bytes, _context: object) -> bytes:
 async def serve(base: Path) -> None:
     """Serves until standard input ends; says "ready" on standard output."""
     private_directory(base / "inner")
-    handlers = {"Call": grpc.unary_unary_rpc_method_handler(_echo)}
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {"Call": grpc.unary_unary_rpc_method_handler(_echo)}
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("benchmark.Echo", handlers),))
     server.add_insecure_port(f"unix:{base / 'inner' / 'grpc.sock'}")
     await server.start()
     gate = Gate(bind_public(base / "public.sock", 0o600), base / "inner" / "grpc.sock", PeerTable())
     await gate.start()
-    print("ready", flush=True)
+    say("ready")
     await asyncio.to_thread(sys.stdin.read)
     await server.stop(None)
     await gate.stop()
@@ -56,9 +56,9 @@ def measure(rounds: int) -> None:
             assert server.stdout.readline() == "ready\n"
             paths = {"direct": base / "inner" / "grpc.sock", "gate": base / "public.sock"}
             channels = {way: grpc.insecure_channel(f"unix:{path}") for way, path in paths.items()}
-            calls: dict[str, Callable[[bytes], Any]] = {
-                way: channel.unary_unary(METHOD) for way, channel in channels.items()
-            }
+            calls: dict[str, grpc.UnaryUnaryMultiCallable[bytes, bytes]] = {}
+            for way, channel in channels.items():
+                calls[way] = channel.unary_unary(METHOD)
             took: dict[str, list[float]] = {way: [] for way in calls}
             for turn in range(rounds):
                 for way, call in calls.items():
@@ -70,11 +70,11 @@ def measure(rounds: int) -> None:
     direct, gate = (statistics.median(took[way]) for way in ("direct", "gate"))
     for way, samples in took.items():
         cuts = statistics.quantiles(samples, n=100)
-        print(f"{way:7} p50 {cuts[49] * 1e6:6.0f} us   p99 {cuts[98] * 1e6:6.0f} us   calls {len(samples)}")
-    print(f"gate costs {1e6 * (gate - direct):.0f} us, ratio {gate / direct:.2f}")
+        say(f"{way:7} p50 {cuts[49] * 1e6:6.0f} us   p99 {cuts[98] * 1e6:6.0f} us   calls {len(samples)}")
+    say(f"gate costs {1e6 * (gate - direct):.0f} us, ratio {gate / direct:.2f}")
 
 
-def _timed(call: Callable[[bytes], Any]) -> float:
+def _timed(call: grpc.UnaryUnaryMultiCallable[bytes, bytes]) -> float:
     start = time.perf_counter()
     call(b"x" * 64)
     return time.perf_counter() - start

@@ -6,39 +6,34 @@ import re
 import secrets
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 
+from tests.support.gate_house import (
+    OTHER,
+    STRANGER,
+    as_root,
+    ask,
+    asked,
+    asynchronous,
+    descriptors,
+    empty_house,
+    grpc_house,
+    run_as,
+    until,
+)
 from vaultd import limits
 from vaultd.errors import ConfigInvalidError
 from vaultd.server import gate as gates
 from vaultd.server.gate import Gate
 from vaultd.server.peer import PeerTable, own_peer
-from vaultd.server.sockets import bind_public, private_directory
-
-STRANGER, OTHER = 12_345, 23_456
-WHO = "/test.Who/Call"
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="acting as another uid takes root")
-pytestmark = pytest.mark.asyncio
-
-
-@dataclass
-class House:
-    """A running gate and what is behind it."""
-
-    gate: Gate
-    table: PeerTable
-    public: Path
-    inner: Path
+from vaultd.server.sockets import bind_public
 
 
 @pytest.fixture
@@ -48,69 +43,6 @@ def base() -> Iterator[Path]:
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
-
-
-@asynccontextmanager
-async def house(base: Path) -> AsyncIterator[House]:
-    """A gate alone; whoever wants something behind it puts it at `inner`."""
-    private_directory(base / "inner")
-    table = PeerTable()
-    listener = bind_public(base / "vaultd.sock", 0o666)
-    gate = Gate(listener, base / "inner" / "g.sock", table)
-    found = House(gate, table, base / "vaultd.sock", base / "inner" / "g.sock")
-    await found.gate.start()
-    try:
-        yield found
-    finally:
-        await found.gate.stop()
-
-
-@asynccontextmanager
-async def grpc_house(base: Path) -> AsyncIterator[House]:
-    """A gate before a gRPC server whose one method says `context.peer()` and whom the table has for it."""
-    async with house(base) as found:
-
-        async def who(_request: bytes, context: Any) -> bytes:
-            return f"{context.peer()} {found.table.lookup(context.peer())}".encode()
-
-        server = grpc.aio.server()
-        handlers = {"Call": grpc.unary_unary_rpc_method_handler(who)}
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Who", handlers),))
-        server.add_insecure_port(f"unix:{found.inner}")
-        await server.start()
-        try:
-            yield found
-        finally:
-            await server.stop(None)
-
-
-async def ask(path: Path) -> str:
-    async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
-        answer: bytes = await channel.unary_unary(WHO)(b"", timeout=10)
-        return answer.decode()
-
-
-async def run_as(uid: int, code: str, *arguments: object) -> str:
-    """Runs `code` as `uid` and returns what it says; it starts as us, because others may not read the interpreter."""
-    become = f"os.setgroups([]); os.setgid({uid}); os.setuid({uid})" if uid != os.geteuid() else ""
-    load = "grpc.insecure_channel('unix:/nowhere').close()"  # grpc imports the rest of itself at the first channel
-    script = f"import grpc, os, select, socket, sys, threading\n{load}\n{become}\n{code}"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-c", script, *map(str, arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    said, complaint = await asyncio.wait_for(process.communicate(), 50)
-    assert process.returncode == 0, complaint.decode()
-    return said.decode().strip()
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 ASK = """
@@ -143,6 +75,7 @@ with grpc.insecure_channel("unix-abstract:" + listener.getsockname()[1:].decode(
 """
 
 
+@asynchronous
 async def test_a_handler_learns_that_we_called(base: Path) -> None:
     async with grpc_house(base) as found:
         name, _, peer = (await ask(found.public)).partition(" ")
@@ -151,36 +84,41 @@ async def test_a_handler_learns_that_we_called(base: Path) -> None:
 
 
 @as_root
+@asynchronous
 async def test_a_handler_learns_which_other_user_called(base: Path) -> None:
     async with grpc_house(base) as found:
         for uid in (STRANGER, OTHER):
-            assert f" Peer(uid={uid}, gid={uid}, " in await run_as(uid, ASK, found.public)
+            assert f" Peer(uid={uid}, gid={uid}, " in await run_as(uid, ASK, found.public, grpc_too=True)
 
 
 @as_root
 @pytest.mark.parametrize("name", ["vaultd-{}", "vaultd-{};uid=0;", "vaultd-{}-0-1", "unix-abstract:vaultd-{}"])
+@asynchronous
 async def test_a_name_of_the_callers_choice_changes_nothing(base: Path, name: str) -> None:
     async with grpc_house(base) as found:
         chosen = name.format(secrets.token_hex(16))
-        said = await run_as(STRANGER, ASK_UNDER_A_NAME_OF_MY_CHOICE, found.public, chosen)
+        said = await run_as(STRANGER, ASK_UNDER_A_NAME_OF_MY_CHOICE, found.public, chosen, grpc_too=True)
     assert chosen not in said
     assert f" Peer(uid={STRANGER}, gid={STRANGER}, " in said
 
 
+@asynchronous
 async def test_a_look_alike_name_on_the_inner_socket_is_nobody(base: Path) -> None:
     async with grpc_house(base) as found:
         chosen = f"vaultd-{secrets.token_hex(16)}"
-        said = await run_as(os.geteuid(), ASK_UNDER_A_NAME_OF_MY_CHOICE, found.inner, chosen)
+        said = await run_as(os.geteuid(), ASK_UNDER_A_NAME_OF_MY_CHOICE, found.inner, chosen, grpc_too=True)
         assert said == f"unix-abstract:{chosen} None"  # gRPC does say the name: only the table tells the two apart
         assert str(own_peer()) in await ask(found.public)
 
 
+@asynchronous
 async def test_a_call_past_the_gate_is_nobody(base: Path) -> None:
     async with grpc_house(base) as found:
         assert await ask(found.inner) == "unix: None"
 
 
 @as_root
+@asynchronous
 async def test_another_user_cannot_reach_the_inner_socket(base: Path) -> None:
     connect = "print(socket.socket(socket.AF_UNIX).connect_ex(sys.argv[1]))"
     async with grpc_house(base) as found:
@@ -189,6 +127,7 @@ async def test_another_user_cannot_reach_the_inner_socket(base: Path) -> None:
         assert await run_as(STRANGER, connect, found.public) == "0"
 
 
+@asynchronous
 async def test_a_name_in_use_cannot_be_taken(base: Path) -> None:
     take = """
 code = socket.socket(socket.AF_UNIX)
@@ -198,13 +137,14 @@ try:
 except OSError as error:
     print(error.errno)
 """
-    async with grpc_house(base) as found, grpc.aio.insecure_channel(f"unix:{found.public}") as channel:
-        name = (await channel.unary_unary(WHO)(b"")).decode().partition(" ")[0].partition(":")[2]
-        assert f"@{name}\n" in Path("/proc/net/unix").read_text()  # anybody can see it
+    async with grpc_house(base) as found, asked(found.public) as answer:
+        name = answer.partition(" ")[0].partition(":")[2]
+        assert f"@{name}\n" in Path("/proc/net/unix").read_text()  # noqa: ASYNC240 - anybody can see it
         assert await run_as(STRANGER if os.geteuid() == 0 else os.geteuid(), take, name) == "98"
         assert await run_as(STRANGER if os.geteuid() == 0 else os.geteuid(), take, name[:-1]) == "taken"
 
 
+@asynchronous
 async def test_the_table_forgets_a_caller_that_left(base: Path) -> None:
     async with grpc_house(base) as found:
         name = (await ask(found.public)).partition(" ")[0]
@@ -213,6 +153,7 @@ async def test_the_table_forgets_a_caller_that_left(base: Path) -> None:
         assert found.table.lookup(name) is None
 
 
+@asynchronous
 async def test_a_caller_that_cannot_be_identified_is_closed(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_arguments: object, **_options: object) -> None:
         raise PermissionError(1, "the kernel cannot name the peer")
@@ -227,6 +168,7 @@ async def test_a_caller_that_cannot_be_identified_is_closed(base: Path, monkeypa
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o701])
+@asynchronous
 async def test_a_gate_does_not_start_before_an_inner_directory_that_others_may_enter(base: Path, mode: int) -> None:
     (base / "inner").mkdir()
     (base / "inner").chmod(mode)
@@ -239,29 +181,29 @@ async def test_a_gate_does_not_start_before_an_inner_directory_that_others_may_e
 # --- self-test -----------------------------------------------------------------------------------------------------
 
 
-def probe(path: Path) -> AbstractAsyncContextManager[str]:
-    @asynccontextmanager
-    async def call() -> AsyncIterator[str]:
-        async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
-            yield (await channel.unary_unary(WHO)(b"", timeout=10)).decode().partition(" ")[0]
-
-    return call()
+@asynccontextmanager
+async def probe(path: Path) -> AsyncIterator[str]:
+    async with asked(path) as answer:
+        yield answer.partition(" ")[0]
 
 
+@asynchronous
 async def test_the_self_test_passes_through_the_gate_and_fails_past_it(base: Path) -> None:
     async with grpc_house(base) as found:
         assert (await found.gate.self_test(probe(found.public))).ok
         assert not (await found.gate.self_test(probe(found.inner))).ok
 
 
+@asynchronous
 async def test_the_self_test_fails_when_another_caller_is_named(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gates, "own_peer", lambda: replace(own_peer(), uid=OTHER))
     async with grpc_house(base) as found:
         assert not (await found.gate.self_test(probe(found.public))).ok
 
 
+@asynchronous
 async def test_the_self_test_fails_when_the_call_fails_or_hangs(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with house(base) as found:
+    async with empty_house(base) as found:
         assert not (await found.gate.self_test(probe(base / "nowhere.sock"))).ok
         monkeypatch.setattr(limits, "SELF_TEST_SECONDS", 0.1)
         with socket.socket(socket.AF_UNIX) as deaf:
@@ -285,13 +227,14 @@ print(right)
 
 
 @as_root
+@asynchronous
 async def test_five_hundred_clients_of_eight_users_each_get_their_own_identity(base: Path) -> None:
     async with grpc_house(base) as found:
         await ask(found.public)
         await until(lambda: found.gate.open_connections == 0)
         before = descriptors()
         uids = range(STRANGER, STRANGER + 8)
-        said = await asyncio.gather(*(run_as(uid, MANY, found.public, 64, 5) for uid in uids))
+        said = await asyncio.gather(*(run_as(uid, MANY, found.public, 64, 5, grpc_too=True) for uid in uids))
         assert said == ["320"] * 8
         await until(lambda: found.gate.open_connections == 0)
         await until(lambda: descriptors() <= before + 5)

@@ -15,11 +15,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.gate_house import STRANGER, as_root, descriptors
 from vaultd.server import peer as peers
 from vaultd.server.peer import SO_PEERPIDFD, Peer, PeerTable, own_peer, peer_of, pidfd_check, unit_of_cgroup
-
-STRANGER = 12_345
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="acting as another uid takes root")
 
 WAIT_THEN_CONNECT = """
 sys.stdin.read(1)
@@ -252,7 +250,7 @@ def test_an_old_kernel_shows_the_unit_of_a_process_older_than_the_connection(
 ) -> None:
     process = start(WAIT_THEN_CONNECT, listener)
     (service / "cgroup.procs").write_text(str(process.pid))
-    started_before = peers._started_before  # noqa: SLF001 - to wait for the clock tick after the start
+    started_before = peers._started_before  # to wait for the clock tick after the start
     while not started_before(process.pid, now := time.clock_gettime(time.CLOCK_BOOTTIME)):
         os.sched_yield()
     say(process, b"!")
@@ -281,10 +279,10 @@ def test_the_check_says_whether_the_kernel_has_a_handle_on_the_peer(monkeypatch:
 
 def test_identifying_a_caller_leaves_no_descriptor_behind() -> None:
     own_peer()
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for _ in range(100):
         own_peer()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
 
 
 def test_only_the_exact_name_of_a_connection_is_somebody() -> None:
@@ -293,7 +291,17 @@ def test_only_the_exact_name_of_a_connection_is_somebody() -> None:
     table.add(name, somebody)
     known = f"unix-abstract:{name}"
     assert table.lookup(known) == somebody
-    for other in (name, f"unix:{name}", f"{known}:", f"{known};uid=0;", known.upper(), known[:-1], f" {known}", "unix:", ""):
+    for other in (
+        name,
+        f"unix:{name}",
+        f"{known}:",
+        f"{known};uid=0;",
+        known.upper(),
+        known[:-1],
+        f" {known}",
+        "unix:",
+        "",
+    ):
         assert table.lookup(other) is None
     table.remove(name)
     assert table.lookup(known) is None

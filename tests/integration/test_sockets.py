@@ -12,15 +12,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.gate_house import STRANGER, as_root, descriptors
+from vaultd import limits
 from vaultd.errors import ConfigInvalidError, SocketOccupiedError
 from vaultd.server import sockets
 from vaultd.server.sockets import bind_public, private_directory
-
-STRANGER = 12_345
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="acting as another uid takes root")
 
 Facts = tuple[int, int, int, int, bytes | str | list[str] | None]
 
@@ -50,7 +50,7 @@ def facts(path: Path) -> Facts:
     elif path.is_file():
         content = path.read_bytes()
     elif path.is_dir():
-        content = sorted(os.listdir(path))
+        content = sorted(entry.name for entry in path.iterdir())
     return found.st_ino, found.st_uid, found.st_gid, found.st_mode, content
 
 
@@ -65,7 +65,7 @@ def answers(path: Path) -> bool:
 
 
 def leftovers(place: Path) -> set[str]:
-    return {name for name in os.listdir(place) if name.startswith(".")}
+    return {entry.name for entry in place.glob(".*")}
 
 
 # --- binding -------------------------------------------------------------------------------------------------------
@@ -96,9 +96,9 @@ def test_nobody_may_connect_before_the_socket_is_in_place(
     born: list[int] = []
     chmod = os.chmod
 
-    def watch(path: str, mode: int) -> None:
+    def watch(path: Path, mode: int, **options: Any) -> None:
         born.extend(stat.S_IMODE(entry.lstat().st_mode) for entry in place.glob(".vaultd-*"))
-        chmod(path, mode)
+        chmod(path, mode, **options)
 
     monkeypatch.setattr(os, "chmod", watch)
     umask(0)
@@ -249,7 +249,7 @@ def test_a_swap_between_the_look_and_the_replacement_is_undone(
     path = place / "vaultd.sock"
     if dead_before:
         dead_socket(path)
-    look = sockets._dead_socket  # noqa: SLF001 - the moment after it is the one an attacker waits for
+    look = sockets._dead_socket  # the moment after it is the one an attacker waits for
     planted: list[Facts] = []
 
     @contextmanager
@@ -311,7 +311,7 @@ def test_a_directory_that_others_may_write_is_refused(place: Path, mode: int) ->
     place.chmod(mode)
     with pytest.raises(ConfigInvalidError, match="nobody else may write"):
         bind_public(place / "vaultd.sock", 0o666)
-    assert os.listdir(place) == []
+    assert not any(place.iterdir())
     place.chmod(0o755)
     bind_public(place / "vaultd.sock", 0o666).close()
 
@@ -321,7 +321,7 @@ def test_a_directory_of_another_user_is_refused(place: Path) -> None:
     os.chown(place, STRANGER, STRANGER)
     with pytest.raises(ConfigInvalidError, match="must belong"):
         bind_public(place / "vaultd.sock", 0o666)
-    assert os.listdir(place) == []
+    assert not any(place.iterdir())
 
 
 def test_a_link_to_a_directory_is_refused(place: Path) -> None:
@@ -329,7 +329,7 @@ def test_a_link_to_a_directory_is_refused(place: Path) -> None:
     (place / "link").symlink_to("real")
     with pytest.raises(ConfigInvalidError):
         bind_public(place / "link" / "vaultd.sock", 0o666)
-    assert os.listdir(place / "real") == []
+    assert not any((place / "real").iterdir())
 
 
 @pytest.mark.parametrize(("mode", "safe"), [(0o777, False), (0o775, False), (0o1777, True), (0o755, True)])
@@ -344,7 +344,7 @@ def test_a_directory_is_created_only_where_nobody_can_swap_it(place: Path, mode:
 
 
 def test_a_path_too_long_for_clients_is_refused(place: Path) -> None:
-    room = sockets.limits.MAX_SOCKET_PATH_BYTES - len(str(place)) - 1
+    room = limits.MAX_SOCKET_PATH_BYTES - len(str(place)) - 1
     with bind_public(place / ("x" * room), 0o666) as sock:
         sock.listen()
         assert answers(place / ("x" * room))
@@ -369,8 +369,8 @@ def test_a_private_directory_that_others_may_enter_is_refused(place: Path, mode:
 
 def test_failing_to_bind_leaves_no_descriptor_behind(place: Path) -> None:
     plant_file(place / "vaultd.sock")
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for _ in range(20):
         with pytest.raises(SocketOccupiedError):
             bind_public(place / "vaultd.sock", 0o666)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before

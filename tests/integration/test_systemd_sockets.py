@@ -4,7 +4,9 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -18,13 +20,13 @@ print("none" if sock is None else f"{sock.fileno()} {sock.get_inheritable()} {so
 """
 
 
-def activate(passed: list[socket.socket], ask: str = "vaultd.sock", **environment: str) -> str:
+def activate(passed: Sequence[socket.socket | BinaryIO], ask: str = "vaultd.sock", **environment: str) -> str:
     """Runs adopt_systemd(`ask`) in a process that was given `passed` as descriptors 3, 4 ..., as PID 1 does."""
     numbers = [sock.fileno() for sock in passed]
     spare = [100 + index for index in range(len(numbers))]
     moves = [f"{to}<&{number}" for to, number in zip(spare, numbers, strict=True)]
     moves += [f"{3 + index}<&{number}" for index, number in enumerate(spare)]
-    script = f"LISTEN_PID=${{LISTEN_PID:-$$}}; export LISTEN_PID; exec \"$@\" {' '.join(moves)}"
+    script = f'LISTEN_PID=${{LISTEN_PID:-$$}}; export LISTEN_PID; exec "$@" {" ".join(moves)}'
     command = ["bash", "-c", script, "bash", sys.executable, "-c", ADOPT, ask]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LISTEN_")}
     done = subprocess.run(
@@ -86,13 +88,13 @@ def test_only_a_complete_and_fitting_environment_is_believed(
 
 @pytest.mark.parametrize("wrong", ["not listening", "datagram", "tcp", "file"])
 def test_only_a_listening_stream_unix_socket_is_adopted(tmp_path: Path, wrong: str) -> None:
-    made = {
+    made: dict[str, Callable[[], socket.socket | BinaryIO]] = {
         "not listening": lambda: unix(tmp_path, "s", listening=False),
         "datagram": lambda: unix(tmp_path, "s", socket.SOCK_DGRAM, listening=False),
         "tcp": lambda: socket.create_server(("127.0.0.1", 0)),
         "file": lambda: (tmp_path / "file").open("wb"),
     }
-    with made[wrong]() as passed:  # type: ignore[attr-defined]
+    with made[wrong]() as passed:
         said = activate([passed], LISTEN_FDS="1", LISTEN_FDNAMES="vaultd.sock")
     assert "ConfigInvalidError" in said
     assert "not a listening stream unix socket" in said

@@ -273,9 +273,8 @@ def _read_victim(victim: int) -> None:
     _call("process_vm_readv", victim, span, ctypes.c_ulong(1), span, ctypes.c_ulong(1), ctypes.c_ulong(0))
 
 
-def attempts(victim: int, sealed: bool) -> dict[str, Callable[[], Any]]:
-    """What a sealed keyholder must not do; `victim` is a forked child of the one that tries."""
-    link, _ = socket.socketpair()
+def attempts(victim: int, link: socket.socket, sealed: bool) -> dict[str, Callable[[], Any]]:
+    """What a sealed keyholder must not do; `victim` is a forked child of the one that tries, `link` its socket."""
     return {
         "open": lambda: os.close(os.open("/etc/passwd", os.O_RDONLY)),
         "create": lambda: os.close(os.open("/tmp", os.O_RDWR | os.O_TMPFILE)),
@@ -308,7 +307,8 @@ def attempts(victim: int, sealed: bool) -> dict[str, Callable[[], Any]]:
     }
 
 
-NAMES = tuple(attempts(0, sealed=False))
+with socket.socket() as _none:
+    NAMES = tuple(attempts(0, _none, sealed=False))
 
 
 @pytest.fixture(scope="module")
@@ -605,10 +605,13 @@ def test_two_threads_never_get_the_same_place() -> None:
                 clashes.extend([] if set(buffer.view) == {mark} else [mark])
 
     threads = [threading.Thread(target=use, args=(mark,)) for mark in range(1, 9)]
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    sys.setswitchinterval(usual)
     memory.close()
     assert clashes == []
 
@@ -633,12 +636,18 @@ def test_a_buffer_gives_nothing_away_by_accident(memory: SecretMemory) -> None:
 
 def test_memory_with_a_view_in_use_is_wiped_but_not_taken_away() -> None:
     memory = SecretMemory(1)
-    buffer = memory.allocate(4)
-    buffer.view[:] = b"abcd"
-    piece = buffer.view[1:]
+    exported, sliced = memory.allocate(4), memory.allocate(4)
+    exported.view[:] = sliced.view[:] = b"abcd"
+    library = pickle.PickleBuffer(exported.view)
+    piece = sliced.view[1:]
+    assert bytes(piece) == b"bcd"
     with pytest.raises(BufferError):
         memory.close()
     assert bytes(piece) == bytes(3)
+    assert bytes(library.raw()) == bytes(4)
+    library.release()
+    with pytest.raises(BufferError):
+        memory.close()
     piece.release()
     memory.close()
     with pytest.raises(ValueError, match="released"):
@@ -818,6 +827,7 @@ def sealed_and_not() -> None:
         os.close(dies)
         os.read(lives, 1)
         os._exit(0)
+    link, _other = socket.socketpair()
     turns = [threading.Event(), threading.Event(), threading.Event()]
     thread_told = {}
 
@@ -832,9 +842,11 @@ def sealed_and_not() -> None:
     thread.start()
     turns[0].set()
     turns[1].wait()
-    told: dict[str, Any] = {"before": {name: tried(action) for name, action in attempts(victim, sealed=False).items()}}
+    told: dict[str, Any] = {
+        "before": {name: tried(action) for name, action in attempts(victim, link, sealed=False).items()}
+    }
     told["clone3"] = {"before": tried(lambda: _raw(435))}
-    after = attempts(victim, sealed=True)
+    after = attempts(victim, link, sealed=True)
     told["checks"] = [astuple(check) for check in seal()]
     turns[2].set()
     thread.join()

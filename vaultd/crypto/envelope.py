@@ -1,7 +1,7 @@
 """What is wrapped under what, and bound to which place. FORMAT.md draws the bytes.
 
-    slot key -wraps-> master key -derives-> wrapping key -wraps-> data key -encrypts-> credential
-                                                         -wraps-> identity, audit and fingerprint keys
+slot key -wraps-> master key -derives-> wrapping key -wraps-> data key -encrypts-> credential
+-wraps-> identity, audit and fingerprint keys
 """
 
 import secrets

@@ -8,7 +8,7 @@ high-level functions return the key as immutable bytes; here input and output st
 import secrets
 import time
 
-from argon2.low_level import ARGON2_VERSION, Type, core, ffi, lib
+from argon2.low_level import ARGON2_VERSION, Type, core, ffi, lib  # type: ignore[attr-defined]  # it re-exports lib untyped
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 

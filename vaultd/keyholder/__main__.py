@@ -14,20 +14,20 @@ def main() -> None:
     checks = harden_early(parent, {link_fd, unlock_fd})
 
     # Imported only now, and all of it before the sandbox closes: it lets nothing be opened afterwards.
-    import logging  # noqa: PLC0415
-    import os  # noqa: PLC0415
-    import socket  # noqa: PLC0415
+    import logging
+    import os
+    import socket
 
-    from vaultd import limits  # noqa: PLC0415
-    from vaultd.crypto import selftest  # noqa: PLC0415
-    from vaultd.keyholder.calls import Calls  # noqa: PLC0415
-    from vaultd.keyholder.hello import hello  # noqa: PLC0415
-    from vaultd.keyholder.loop import Loop  # noqa: PLC0415
-    from vaultd.keyholder.methods import METHODS  # noqa: PLC0415
-    from vaultd.keyholder.secretmem import SecretMemory  # noqa: PLC0415
-    from vaultd.keyholder.unlock import UnlockSocket  # noqa: PLC0415
-    from vaultd.keyholder.vault import Keyholder  # noqa: PLC0415
-    from vaultd.kinds import Catalogue  # noqa: PLC0415
+    from vaultd import limits
+    from vaultd.crypto import selftest
+    from vaultd.keyholder.calls import Calls
+    from vaultd.keyholder.hello import hello
+    from vaultd.keyholder.loop import Loop
+    from vaultd.keyholder.methods import METHODS
+    from vaultd.keyholder.secretmem import SecretMemory
+    from vaultd.keyholder.unlock import UnlockSocket
+    from vaultd.keyholder.vault import Keyholder
+    from vaultd.kinds import Catalogue
 
     logging.basicConfig(format="vaultd keyholder: %(message)s", level=logging.INFO)
     logging.raiseExceptions = False

@@ -65,7 +65,7 @@ class Method:
     handler: Callable[[Keyholder, Unlocked, Caller, Any], Task]
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """A failure of steps 1 to 8, with the rule for the audit."""
 
     def __init__(self, rule: str, client: str = "") -> None:
@@ -91,7 +91,7 @@ class Calls:
         try:
             client, request = self._prove(unlocked, called, signed, signature, peer)
             method, message = self._parse(request)
-        except _Refused as refused:
+        except _RefusedError as refused:
             self.denials.add(Entry(name, peer, decision="deny", rule=refused.rule, client=refused.client))
             raise RequestRefusedError from None
         caller = Caller(client, peer, request, name, rule="")
@@ -122,34 +122,25 @@ class Calls:
     ) -> tuple[ClientRow, requests.Request]:
         request, client, verified = self._verify(unlocked, signed, signature)  # 1, 6
         if request is None:
-            raise _Refused("malformed")
+            raise _RefusedError("malformed")
         if request.vault_id != unlocked.vault.vault_id:  # 2
-            raise _Refused("other-vault")
+            raise _RefusedError("other-vault")
         if request.epoch != unlocked.epoch:
-            raise _Refused("other-epoch")
+            raise _RefusedError("other-epoch")
         if client is None:  # 3
-            raise _Refused("unknown-key")
+            raise _RefusedError("unknown-key")
         if not verified:
             # Before the rest, so that the audit names a client only where its key was proved.
-            raise _Refused("bad-signature")
-        if client.state != ClientState.ACTIVE:
-            raise _Refused(f"client-{client.state.lower()}", client.name)
-        if not client.uid == request.uid == peer.uid:  # 4
-            raise _Refused("wrong-uid", client.name)
-        if client.unit and client.unit != peer.unit:
-            raise _Refused("wrong-unit", client.name)
+            raise _RefusedError("bad-signature")
         now = boot_ns()
-        if request.flags or not 1 <= request.ttl_ms <= limits.MAX_TTL_MS:  # 5
-            raise _Refused("bad-flags-or-ttl", client.name)
+        fault = _fault(client, request, peer, now)
+        if fault:
+            raise _RefusedError(fault, client.name)
         expires = request.issued_ns + request.ttl_ms * 1_000_000
-        if request.issued_ns > now + limits.MAX_CLOCK_LEAD_MS * 1_000_000:
-            raise _Refused("from-the-future", client.name)
-        if now > expires:
-            raise _Refused("expired", client.name)
         if not unlocked.nonces.add(client.client, request.nonce, expires, now):  # 7
-            raise _Refused("replayed", client.name)
+            raise _RefusedError("replayed", client.name)
         if request.method != called:  # 8
-            raise _Refused("other-method", client.name)
+            raise _RefusedError("other-method", client.name)
         return client, request
 
     @staticmethod
@@ -172,12 +163,12 @@ class Calls:
     def _parse(self, request: requests.Request) -> tuple[Method, Message]:
         method = self._methods.get(request.method)
         if method is None:
-            raise _Refused("unknown-method")
+            raise _RefusedError("unknown-method")
         message = method.request()
         try:
             message.ParseFromString(request.body)
         except DecodeError:
-            raise _Refused("bad-body") from None
+            raise _RefusedError("bad-body") from None
         return method, message
 
     @staticmethod
@@ -194,3 +185,18 @@ class Calls:
                 raise RateLimitedError("the reply is too large: ask for a smaller page")
             sealed = requests.seal_reply(identity, request.reply_key, signed, signature, plain)
         return {"sealed": sealed[0], "signature": sealed[1]}
+
+
+def _fault(client: ClientRow, request: requests.Request, peer: PeerFacts, now_ns: int) -> str:
+    """Returns what is wrong with a request whose signature is good (3, 4, 5); the empty string for nothing."""
+    age_ns = now_ns - request.issued_ns
+    faults = (
+        (client.state != ClientState.ACTIVE, f"client-{client.state.lower()}"),
+        (not client.uid == request.uid == peer.uid, "wrong-uid"),
+        (client.unit not in ("", peer.unit), "wrong-unit"),
+        (request.flags != 0, "bad-flags"),
+        (not 1 <= request.ttl_ms <= limits.MAX_TTL_MS, "bad-ttl"),
+        (age_ns < -limits.MAX_CLOCK_LEAD_MS * 1_000_000, "from-the-future"),
+        (age_ns > request.ttl_ms * 1_000_000, "expired"),
+    )
+    return next((rule for wrong, rule in faults if wrong), "")

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from vaultd_api.v1 import client_service_pb2 as pb
+from vaultd_api.v1 import resources_pb2
+
 from vaultd import limits, messages
 from vaultd.crypto import requests
 from vaultd.errors import (
@@ -18,7 +21,6 @@ from vaultd.keyholder.clock import boot_ns
 from vaultd.keyholder.loop import Ask, Task
 from vaultd.keyholder.vault import Keyholder, Unlocked, canonical_json
 from vaultd.model import CONFIGURATIONS, EVERYTHING, REVEAL, AuditRow, ClientRow, ClientState, GrantRow, Row
-from vaultd_api.v1 import client_service_pb2 as pb
 
 
 def find(unlocked: Unlocked, given: str) -> ClientRow:
@@ -81,7 +83,7 @@ def update(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Up
     for path in request.update_mask.paths:
         match path:
             case "state":
-                name = type(given).State.Name(given.state).removeprefix("STATE_")
+                name = resources_pb2.Client.State.Name(given.state).removeprefix("STATE_")
                 if name not in (ClientState.ACTIVE, ClientState.DISABLED):
                     raise RecordInvalidError(fields={"state": "must be ACTIVE or DISABLED; to revoke, use revoke"})
                 changes["state"] = ClientState(name)

@@ -32,7 +32,7 @@ class Denials:
 
     def add(self, entry: Entry) -> None:
         """Counts a denial, and writes it unless one like it was written a moment ago."""
-        key = (str(entry.peer.uid), entry.method, entry.rule, entry.client, entry.exchange, entry.configuration)
+        key: tuple[str, ...] = (str(entry.peer.uid), entry.method, entry.rule, entry.client, entry.exchange, entry.configuration)
         if key not in self._buckets and len(self._buckets) >= limits.DENIAL_BUCKETS:
             key = ("many",)
         bucket = self._buckets.get(key)

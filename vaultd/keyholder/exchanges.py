@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from google.protobuf.message import Message
+from vaultd_api.v1 import exchange_service_pb2 as pb
+from vaultd_api.v1 import resources_pb2
 
 from vaultd import limits, messages
 from vaultd.crypto import aead, envelope
@@ -31,7 +32,6 @@ from vaultd.model import (
     KeyState,
     Row,
 )
-from vaultd_api.v1 import exchange_service_pb2 as pb
 
 USABLE = (CredentialState.STAGED, CredentialState.ACTIVE, CredentialState.PREVIOUS)
 _FIELDS_TAG = b"\x42"
@@ -211,29 +211,11 @@ def update(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Up
     """Changes what the mask names."""
     old = yield from find(holder, unlocked, request.exchange)
     _check_etag(old, request.update.etag)
-    changes: dict[str, Any] = {}
-    paths = request.update_mask.paths
-    given = request.update
-    for path in paths:
-        match path:
-            case "name":
-                changes["name"] = records.required_name(given.name)
-            case "labels":
-                changes["labels"] = canonical_json(records.labels(given.labels))
-            case "market_types":
-                changes["market_types"] = canonical_json(records.market_types(given.market_types))
-            case "hidden":
-                changes["hidden"] = int(given.hidden)
-            case "lock_reason":
-                changes["lock_reason"] = records.text(given.lock_reason, "lock_reason", limits.MAX_REASON_CHARS)
-            case "state":
-                changes["state"] = _new_state(old, given)
-            case _:
-                raise RecordInvalidError(fields={"update_mask": f"{records.quoted(path)} cannot be changed"})
-    if not paths:
+    changes = {path: _changed(old, request.update, path) for path in request.update_mask.paths}
+    if not changes:
         raise RecordInvalidError(fields={"update_mask": "names nothing to change"})
-    if changes.get("state") == ExchangeState.ACTIVE and "lock_reason" not in changes:
-        changes["lock_reason"] = ""
+    if changes.get("state") == ExchangeState.ACTIVE:
+        changes.setdefault("lock_reason", "")
     if changes.get("name", old.name).casefold() != old.name.casefold():
         yield from _free_name(holder, unlocked, changes["name"])
     new = _touched(unlocked, old, **changes)
@@ -241,6 +223,24 @@ def update(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Up
         unlocked, caller.entry(exchange=old.exchange, detail=", ".join(sorted(changes))), [(old, new)]
     )
     return pb.UpdateExchangeResponse(exchange=(yield from _answer(holder, unlocked, new)))
+
+
+def _changed(old: ExchangeRow, given: resources_pb2.Exchange, path: str) -> Any:
+    """Returns the new value of the column that a path of the mask names."""
+    match path:
+        case "name":
+            return records.required_name(given.name)
+        case "labels":
+            return canonical_json(records.labels(given.labels))
+        case "market_types":
+            return canonical_json(records.market_types(given.market_types))
+        case "hidden":
+            return int(given.hidden)
+        case "lock_reason":
+            return records.text(given.lock_reason, "lock_reason", limits.MAX_REASON_CHARS)
+        case "state":
+            return _new_state(old, given)
+    raise RecordInvalidError(fields={"update_mask": f"{records.quoted(path)} cannot be changed"})
 
 
 def rotate(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.RotateCredentialRequest) -> Task:
@@ -255,7 +255,8 @@ def rotate(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Ro
     row, notices = yield from _new_credential(
         holder, unlocked, caller, old, kind, request.configuration, version=version, known=known
     )
-    puts: list[tuple[Row | None, Row]] = [(old, _touched(unlocked, old)), (None, row)]
+    new = _touched(unlocked, old)
+    puts: list[tuple[Row | None, Row]] = [(old, new), (None, row)]
     for before in (each for each in known if each.configuration == half):
         if before.state == CredentialState.ACTIVE:
             puts.append((before, _moved(unlocked, before, CredentialState.PREVIOUS)))
@@ -263,7 +264,7 @@ def rotate(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Ro
             puts.append((before, _moved(unlocked, before, CredentialState.DESTROYED)))
     entry = caller.entry(exchange=old.exchange, configuration=half, version=version)
     yield from holder.commit(unlocked, entry, puts)
-    answer = yield from _answer(holder, unlocked, puts[0][1])
+    answer = yield from _answer(holder, unlocked, new)
     return pb.RotateCredentialResponse(exchange=answer, version=version, notices=notices)
 
 
@@ -384,8 +385,8 @@ def _touched(unlocked: Unlocked, row: ExchangeRow, **changes: Any) -> ExchangeRo
     return records.replaced(row, updated_ms=unlocked.clock.now_ms(), revision=row.revision + 1, **changes)
 
 
-def _new_state(old: ExchangeRow, given: Message) -> ExchangeState:
-    name = type(given).State.Name(given.state).removeprefix("STATE_")  # type: ignore[attr-defined]  enum of Exchange
+def _new_state(old: ExchangeRow, given: resources_pb2.Exchange) -> ExchangeState:
+    name = resources_pb2.Exchange.State.Name(given.state).removeprefix("STATE_")
     if name not in (ExchangeState.ACTIVE, ExchangeState.DISABLED):
         raise RecordInvalidError(fields={"state": "must be ACTIVE or DISABLED; to revoke, use revoke"})
     if old.state == ExchangeState.REVOKED:

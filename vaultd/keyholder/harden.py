@@ -275,7 +275,7 @@ def seal() -> list[Check]:
 
 
 def _thread_exit() -> Check:
-    """glibc loads libgcc_s at the first pthread_exit and aborts if it cannot: the first Argon2id lane would do it."""
+    """Glibc loads libgcc_s at the first pthread_exit and aborts if it cannot: the first Argon2id lane would do it."""
     try:
         ctypes.CDLL("libgcc_s.so.1")
     except OSError:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
+from vaultd_api.v1.resources_pb2 import CredentialFields
 
 from vaultd import limits
 from vaultd.crypto import integrity, requests
@@ -12,7 +13,6 @@ from vaultd.keyholder import records
 from vaultd.keyholder.secretmem import SecretBuffer, SecretMemory, wipe_bytes
 from vaultd.keyholder.vault import Unlocked, canonical_json
 from vaultd.kinds import Kind
-from vaultd_api.v1.resources_pb2 import CredentialFields
 
 _IDENTIFYING = ("api_key", "account_id", "address", "customer_id", "login", "private_key", "token", "secret")
 """The first of these that a pair has tells it from others."""
@@ -80,29 +80,16 @@ def _parse(raw: bytes, configuration: str) -> CredentialFields:
 
 def _clean(fields: CredentialFields) -> dict[str, str]:
     """Cleans the message in place and returns its fields by name; `extra` entries as `extra.NAME`."""
-    problems: dict[str, str] = {}
-    values: dict[str, str] = {}
-    for field in fields.DESCRIPTOR.fields:
-        if field.name == "extra":
-            continue
-        value = getattr(fields, field.name)
-        if not value:
-            continue
-        cleaned = clean_value(value)
-        problem = _problem(cleaned)
-        if problem:
-            problems[field.name] = problem
-        setattr(fields, field.name, cleaned)
-        if cleaned:
-            values[field.name] = cleaned
-    if len(fields.extra) > limits.MAX_EXTRA:
-        problems["extra"] = f"at most {limits.MAX_EXTRA} entries"
+    for descriptor, value in fields.ListFields():
+        if descriptor.name != "extra":
+            setattr(fields, descriptor.name, clean_value(value))
+    values = {descriptor.name: value for descriptor, value in fields.ListFields() if descriptor.name != "extra"}
     for name in sorted(fields.extra):
         records.text(name, "extra", limits.MAX_LABEL_CHARS)
-        problem = _problem(fields.extra[name])
-        if problem:
-            problems[f"extra.{name}"] = problem
         values[f"extra.{name}"] = fields.extra[name]
+    problems = {name: problem for name, value in values.items() if (problem := _problem(value))}
+    if len(fields.extra) > limits.MAX_EXTRA:
+        problems["extra"] = f"at most {limits.MAX_EXTRA} entries"
     if not values:
         problems["api_key"] = "is required"
     if problems:

@@ -83,7 +83,7 @@ def spawn(unlock_listener: socket.socket) -> Process:
 def _environment() -> dict[str, str]:
     # Where an uninstalled checkout is run, -P keeps the working directory out of the path; say where the package is.
     roots = {str(Path(vaultd.__file__).parent.parent)}
-    import vaultd_api  # noqa: PLC0415  only to know where it is
+    import vaultd_api
 
     roots.add(str(Path(vaultd_api.__file__ or "").parent.parent))
     return {**_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(sorted(roots))}

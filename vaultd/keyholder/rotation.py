@@ -40,47 +40,22 @@ def rotate(holder: Keyholder, unlocked: Unlocked, secrets: Mapping[int, SecretBu
     """
     vault_id = unlocked.vault.vault_id
     new = Keys(holder.memory)
-    new.draw_master()
-    new.lasting[:] = unlocked.keys.lasting
-    new.seal[:] = unlocked.keys.seal
-    new.derive(vault_id)
-    ledger = Ledger(vault_id, holder.schema_version, new.row, new.integrity, new.audit)
-    made: dict[int, SlotRow] = {}
-    for number, row in unlocked.slots.items():
-        cost = KdfParameters(row.memory_kib, row.passes, row.lanes)
-        made[number] = yield from slots.make(
-            new, vault_id, number, SlotKind(row.kind), row.label, cost, secrets[number], unlocked.clock
-        )
-    vault = records.replaced(
-        unlocked.vault, wrapped_keys=envelope.wrap_lasting_keys(new.wrapping, new.lasting, vault_id)
-    )
-    rewrapped = 0
-    exchanges: dict[str, ExchangeRow] = {}
     try:
-        yield Ask("stage", {"begin": True, "puts": []})
-        for kind in TAGGED:
-            after = 0
-            while True:
-                rows, after = yield Ask("page", {"table": kind.table, "after": after})
-                if not rows:
-                    break
-                puts = []
-                for values in rows:
-                    row = _current(unlocked, kind, values)
-                    match row:
-                        case ExchangeRow():
-                            exchanges[row.exchange] = row
-                        case CredentialRow() if row.wrapped_data_key:
-                            row = _rewrap(holder, unlocked.keys, new, vault_id, exchanges[row.exchange], row)
-                            rewrapped += 1
-                        case SlotRow():
-                            row = made[row.slot]
-                        case VaultRow():
-                            row = vault
-                    puts.append(ledger.adopt(row))
-                yield Ask("stage", {"begin": False, "puts": puts})
-        if ledger.counts != unlocked.ledger.counts:
-            raise StoreDamagedError("rows of the store are missing or added")
+        new.draw_master()
+        new.lasting[:] = unlocked.keys.lasting
+        new.seal[:] = unlocked.keys.seal
+        new.derive(vault_id)
+        made: dict[int, SlotRow] = {}
+        for number, slot in unlocked.slots.items():
+            cost = KdfParameters(slot.memory_kib, slot.passes, slot.lanes)
+            made[number] = yield from slots.make(
+                new, vault_id, number, SlotKind(slot.kind), slot.label, cost, secrets[number], unlocked.clock
+            )
+        vault = records.replaced(
+            unlocked.vault, wrapped_keys=envelope.wrap_lasting_keys(new.wrapping, new.lasting, vault_id)
+        )
+        ledger = Ledger(vault_id, holder.schema_version, new.row, new.integrity, new.audit)
+        rewrapped = yield from _stage(holder, unlocked, new, ledger, {VaultRow: vault, **made})
     except BaseException:
         new.close()
         raise
@@ -98,6 +73,44 @@ def rotate(holder: Keyholder, unlocked: Unlocked, secrets: Mapping[int, SecretBu
     old_keys.close()
     unlocked.slots = made
     unlocked.vault = vault
+    return rewrapped
+
+
+def _stage(
+    holder: Keyholder, unlocked: Unlocked, new: Keys, ledger: Ledger, replacements: Mapping[Any, Row]
+) -> Task:
+    """Sends every row under its new tag to the server, to wait there for the commit; returns how many were rewrapped.
+
+    Args:
+        replacements: Slot number to its new row, and VaultRow to the new vault row.
+    """
+    rewrapped = 0
+    exchanges: dict[str, ExchangeRow] = {}
+    yield Ask("stage", {"begin": True, "puts": []})
+    for kind in TAGGED:
+        after = 0
+        while True:
+            rows, after = yield Ask("page", {"table": kind.table, "after": after})
+            if not rows:
+                break
+            puts = []
+            for values in rows:
+                row = _current(unlocked, kind, values)
+                match row:
+                    case ExchangeRow():
+                        exchanges[row.exchange] = row
+                    case CredentialRow() if row.wrapped_data_key:
+                        exchange = exchanges[row.exchange]
+                        row = _rewrap(holder, unlocked.keys, new, unlocked.vault.vault_id, exchange, row)
+                        rewrapped += 1
+                    case SlotRow():
+                        row = replacements[row.slot]
+                    case VaultRow():
+                        row = replacements[VaultRow]
+                puts.append(ledger.adopt(row))
+            yield Ask("stage", {"begin": False, "puts": puts})
+    if ledger.counts != unlocked.ledger.counts:
+        raise StoreDamagedError("rows of the store are missing or added")
     return rewrapped
 
 

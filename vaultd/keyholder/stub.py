@@ -5,7 +5,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from vaultd.errors import KeyholderUnavailableError, ProtocolViolationError, StoreUnavailableError, VaultError, from_wire
+from vaultd.errors import (
+    KeyholderUnavailableError,
+    ProtocolViolationError,
+    StoreUnavailableError,
+    VaultError,
+    from_wire,
+)
 from vaultd.keyholder import protocol
 from vaultd.keyholder.process import Process
 
@@ -124,5 +130,5 @@ class _Link(asyncio.Protocol):
             if isinstance(self._transport, asyncio.Transport):
                 self._transport.abort()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
         self._stub.lost()

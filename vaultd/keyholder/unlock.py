@@ -175,7 +175,7 @@ class _Connection:
 
     def _split(self, lengths: Any) -> list[SecretBuffer]:
         total = len(self._secrets) if self._secrets is not None else 0
-        if not isinstance(lengths, list) or not all(type(each) is int and 0 < each for each in lengths):
+        if not isinstance(lengths, list) or not all(type(each) is int and each > 0 for each in lengths):
             raise ProtocolViolationError("the lengths of the secrets are wrong")
         if sum(lengths) != total:
             raise ProtocolViolationError("the lengths of the secrets are wrong")
@@ -185,7 +185,7 @@ class _Connection:
             for length in lengths:
                 part = self._holder.memory.allocate(length)
                 parts.append(part)
-                assert self._secrets is not None  # noqa: S101  lengths add up to more than nothing
+                assert self._secrets is not None
                 with self._secrets.view[at : at + length] as source:
                     part.view[:] = source
                 at += length

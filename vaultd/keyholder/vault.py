@@ -154,6 +154,7 @@ class Keyholder:
         """Makes a change durable, with its audit entry. When this returns, both are on the disk.
 
         Raises:
+            VaultError: STORE_FULL, STORE_UNAVAILABLE or STORE_DAMAGED; nothing changed.
         """
         payload = unlocked.ledger.change(entry, unlocked.clock.now_ms(), puts, deletes)
         generation = payload["integrity"][1]

@@ -8,7 +8,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from vaultd.errors import KeyholderUnavailableError, ProtocolViolationError, VaultError, VaultLockedError, VaultUninitializedError
+from vaultd.errors import (
+    KeyholderUnavailableError,
+    ProtocolViolationError,
+    VaultError,
+    VaultLockedError,
+    VaultUninitializedError,
+)
 from vaultd.keyholder.process import Process, spawn
 from vaultd.keyholder.stub import Stub
 from vaultd.limits import KEYHOLDER_START_SECONDS

@@ -10,6 +10,8 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_service_pb2, options_pb2, vault_service_pb2
+from vaultd_api.v1.envelope_pb2 import SignedReply, SignedRequest
 
 from vaultd import limits
 from vaultd.errors import (
@@ -26,8 +28,6 @@ from vaultd.server import status
 from vaultd.server.custody import Custody
 from vaultd.server.open_methods import OpenMethods
 from vaultd.server.peer import PeerTable
-from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_service_pb2, options_pb2, vault_service_pb2
-from vaultd_api.v1.envelope_pb2 import SignedReply, SignedRequest
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class GrpcServer:
 
     def _handler(self, method: MethodDescriptor) -> "grpc.RpcMethodHandler[Any, Any]":
         path = f"/{method.containing_service.full_name}/{method.name}"
-        if method.GetOptions().HasExtension(options_pb2.signed_method):
+        if method.GetOptions().HasExtension(options_pb2.signed_method):  # type: ignore[arg-type]  # the stub lacks it
             return grpc.unary_unary_rpc_method_handler(
                 self._guard(lambda request, context: self._signed(path, request, context)),
                 request_deserializer=_lenient(SignedRequest),

@@ -6,6 +6,9 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from vaultd_api.v1 import exchange_service_pb2 as pb
+from vaultd_api.v1 import resources_pb2, vault_service_pb2
+
 from vaultd import limits, messages
 from vaultd.errors import ExchangeNotFoundError
 from vaultd.kinds import Catalogue, Kind
@@ -14,8 +17,6 @@ from vaultd.server.custody import Custody
 from vaultd.store import queries
 from vaultd.store.migrations import SCHEMA_VERSION
 from vaultd.store.store import Change, Store
-from vaultd_api.v1 import exchange_service_pb2 as pb
-from vaultd_api.v1 import resources_pb2, vault_service_pb2
 
 if TYPE_CHECKING:
     import sqlite3
@@ -43,7 +44,7 @@ class OpenMethods:
         """Returns state, identity and health."""
         view = self._custody.view
         vault = vault_service_pb2.Vault(
-            state=vault_service_pb2.Vault.State.Value(f"STATE_{view.state}"),
+            state=f"STATE_{view.state}",
             vault_id=view.vault_id,
             epoch=view.epoch,
             identity=view.identity,
@@ -133,7 +134,7 @@ def kind_message(kind: Kind) -> resources_pb2.Kind:
     for field in kind.fields:
         made.fields.add(
             name=field.name,
-            need=resources_pb2.Kind.Need.Value(f"NEED_{field.need.name}"),
+            need=f"NEED_{field.need.name}",
             ccxt_name=field.ccxt_name,
             aliases=field.aliases,
             maskable=field.maskable,

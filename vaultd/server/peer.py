@@ -151,7 +151,7 @@ def unit_of_cgroup(text: bytes) -> str:
     Only the unified hierarchy counts (`0::`, cgroups(7)), and only the first component below system.slice and the
     slices in it: what follows a service is a sub-cgroup that the service may have made and named itself, so that
     `attacker.service/bot.service` is the attacker. Below user.slice, users name their own services. The name stays
-    as systemd writes it (`\\x2d`), except for the underscore that keeps `cpu.service` apart from the file of a
+    escaped as systemd writes it, except for the underscore that keeps `cpu.service` apart from the file of a
     controller.
     """
     for line in text.split(b"\n"):

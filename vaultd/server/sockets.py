@@ -152,7 +152,7 @@ def _directory(path: Path, mode: int) -> Iterator[int]:
         if found.st_uid not in ours or found.st_mode & _WRITABLE_BY_OTHERS:
             raise ConfigInvalidError(f"{path} must belong to this user or root, and nobody else may write it")
         if created:
-            os.chmod(f"/proc/self/fd/{directory}", mode)
+            Path(f"/proc/self/fd/{directory}").chmod(mode)
         yield directory
     finally:
         os.close(directory)
@@ -226,7 +226,7 @@ def _bind_at(
             raise SocketOccupiedError(f"{path.parent} is being changed by another process")
         if gid is not None:
             os.chown(f"/proc/self/fd/{handle}", -1, gid)
-        os.chmod(f"/proc/self/fd/{handle}", mode)
+        Path(f"/proc/self/fd/{handle}").chmod(mode)
         _place(directory, fresh, path, dead)
     finally:
         left = _identity(directory, fresh)

@@ -1,0 +1,1 @@
+"""Ciphertext at rest: rows, not keys."""

@@ -94,7 +94,7 @@ class Store:
                 thread and back takes ten times as long as the look-up.
         """
         if quick and not self._waiting:
-            return cast(T, self._run_read(query))
+            return cast("T", self._run_read(query))
         future: asyncio.Future[T] = self._loop.create_future()
         self._ask(_Job(future, read=query))
         return await future

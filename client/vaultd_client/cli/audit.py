@@ -19,7 +19,7 @@ def audit() -> None:
 @click.option("--exchange", default="", type=EXCHANGE, help="Only those of this exchange.")
 @click.option("--decision", type=click.Choice(["allow", "deny"]), help="Only these.")
 @click.pass_obj
-def show(session: Session, limit: int, client: str, exchange: str, decision: str | None) -> None:
+def show(session: Session, *, limit: int, client: str, exchange: str, decision: str | None) -> None:
     """Show the latest entries, newest first."""
     with session.client() as vault:
         entries = vault.audit(limit=limit, client=client, exchange=exchange, decision=decision or "")

@@ -11,7 +11,6 @@ from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.grants import grant, ungrant, why
 from vaultd_client.cli.parsing import User
 from vaultd_client.cli.session import Group, Session, plain
-from vaultd_client.cli.terminal import facts
 from vaultd_client.cli.views import client_table
 from vaultd_client.errors import UninitializedError, UntrustedVaultError
 from vaultd_client.keys import ClientKey, Pin, parse_public
@@ -33,9 +32,9 @@ for command in (grant, ungrant, why):
 @client.command()
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--fingerprint", help="Refuse a vault of another fingerprint; an administrator's status shows it.")
-@click.option("--no-pin", is_flag=True, help="Pin no vault yet, so that none need run; pin it later: vaultctl client pin.")
+@click.option("--no-pin", is_flag=True, help="Pin no vault yet; later: vaultctl client pin.")
 @click.pass_obj
-def keygen(session: Session, path: Path | None, fingerprint: str | None, no_pin: bool) -> None:
+def keygen(session: Session, *, path: Path | None, fingerprint: str | None, no_pin: bool) -> None:
     """Make a key file at PATH, pin the running vault in it, and print the public key.
 
     Run it as the user who will use the key. Compare the fingerprint with the one that an administrator sees.
@@ -55,7 +54,7 @@ def keygen(session: Session, path: Path | None, fingerprint: str | None, no_pin:
 @click.option("--fingerprint", help="Refuse a vault of another fingerprint.")
 @click.option("--yes", is_flag=True, help="Do not ask, even where the file pins another vault.")
 @click.pass_obj
-def pin(session: Session, path: Path | None, fingerprint: str | None, yes: bool) -> None:
+def pin(session: Session, *, path: Path | None, fingerprint: str | None, yes: bool) -> None:
     """Pin the running vault in the key file at PATH."""
     target = path or session.key_path()
     key = ClientKey.load(target)
@@ -76,7 +75,7 @@ def pin(session: Session, path: Path | None, fingerprint: str | None, yes: bool)
 @click.option("--unit", default="", help="systemd unit that the kernel must report for it, such as bot.service.")
 @click.option("--permission", "permissions", multiple=True, help=_PERMISSION)
 @click.pass_obj
-def allow(session: Session, name: str, public_key: str, uid: int, unit: str, permissions: Sequence[str]) -> None:
+def allow(session: Session, *, name: str, public_key: str, uid: int, unit: str, permissions: Sequence[str]) -> None:
     """Put a client on the allowlist. It may do nothing yet: grant it something.
 
     PUBLIC_KEY is what `vaultctl client keygen` printed, or @FILE with that in it.
@@ -87,7 +86,7 @@ def allow(session: Session, name: str, public_key: str, uid: int, unit: str, per
     _show(session, allowed)
     mine = ClientKey.load(session.key_path()).vault
     if mine is not None and not session.terminal.json:
-        session.terminal.note(f"Its key file must pin {mine.fingerprint}; `vaultctl client keygen` showed what it pins.")
+        session.terminal.note(f"Its key file must pin {mine.fingerprint}; `vaultctl client keygen` shows what it does.")
         session.terminal.note(f"Next: vaultctl client grant {allowed.name} EXCHANGE --configuration read")
 
 
@@ -108,7 +107,13 @@ def list_clients(session: Session) -> None:
 @click.option("--no-permissions", is_flag=True, help="Take all administrative permissions.")
 @click.pass_obj
 def update(
-    session: Session, name: str, uid: int | None, unit: str | None, permissions: Sequence[str], no_permissions: bool
+    session: Session,
+    *,
+    name: str,
+    uid: int | None,
+    unit: str | None,
+    permissions: Sequence[str],
+    no_permissions: bool,
 ) -> None:
     """Change user, unit or permissions of a client."""
     if permissions and no_permissions:
@@ -128,7 +133,7 @@ def update(
 @client.command()
 @click.argument("name", metavar="CLIENT")
 @click.pass_obj
-def disable(session: Session, name: str) -> None:
+def disable(session: Session, *, name: str) -> None:
     """Switch a client off; its requests are refused."""
     with session.client() as vault:
         _show(session, vault.update_client(name, state="DISABLED"))
@@ -137,7 +142,7 @@ def disable(session: Session, name: str) -> None:
 @client.command()
 @click.argument("name", metavar="CLIENT")
 @click.pass_obj
-def enable(session: Session, name: str) -> None:
+def enable(session: Session, *, name: str) -> None:
     """Switch a client on again."""
     with session.client() as vault:
         _show(session, vault.update_client(name, state="ACTIVE"))
@@ -147,7 +152,7 @@ def enable(session: Session, name: str) -> None:
 @click.argument("name", metavar="CLIENT")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def revoke(session: Session, name: str, yes: bool) -> None:
+def revoke(session: Session, *, name: str, yes: bool) -> None:
     """Revoke a client and its grants for good. Its key can never be allowed again."""
     if not yes and not prompts.confirm(f"Revoke {name} for good?"):
         raise click.Abort

@@ -20,7 +20,7 @@ ANSWER_SECONDS = 1.0
 """A person who pressed the tab key does not wait longer."""
 
 
-class _Named(click.ParamType[str]):
+class _Named(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
     """Text that the vault's open lists complete."""
 
     def __init__(self, name: str, names: Callable[[VaultClient], Iterable[str]]) -> None:
@@ -45,8 +45,8 @@ KIND = _Named("kind", lambda client: [each.kind for each in client.kinds()])
 @click.command(cls=Command)
 @click.argument("shell", type=click.Choice(sorted(FILES)))
 @click.pass_context
-def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that completes commands and names in SHELL.
+def completion(ctx: click.Context, *, shell: str) -> None:
+    r"""Print the script that completes commands and names in SHELL.
 
     \b
       vaultctl completion bash > ~/.local/share/bash-completion/completions/vaultctl
@@ -58,7 +58,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     if made is None:
         raise Failure(f"no completion for {shell}", "vaultctl completion --help")
     script = made(root.command, {}, root.info_name or "vaultctl", VARIABLE).source()
-    session = ctx.ensure_object(Session)
-    if session.terminal.results_are_seen:
-        session.terminal.note(f"Write this to {FILES[shell]}:")
-    session.terminal.result({"shell": shell, "script": script}, *script.splitlines())
+    terminal = ctx.ensure_object(Session).terminal
+    if terminal.results_are_seen:
+        terminal.note(f"Write this to {FILES[shell]}:")
+    terminal.result({"shell": shell, "script": script}, *script.splitlines())

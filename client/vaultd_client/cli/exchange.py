@@ -29,7 +29,7 @@ exchange.add_command(rotate)
 @exchange.command("list")
 @click.option("--all", "everything", is_flag=True, help="Hidden ones too; a signed request.")
 @click.pass_obj
-def list_exchanges(session: Session, everything: bool) -> None:
+def list_exchanges(session: Session, *, everything: bool) -> None:
     """List the exchanges, masked. Works while the vault is locked, for everybody."""
     with session.client() as client:
         found = client.list(everything=everything)
@@ -40,7 +40,7 @@ def list_exchanges(session: Session, everything: bool) -> None:
 @exchange.command()
 @click.argument("name", metavar="EXCHANGE", type=EXCHANGE)
 @click.pass_obj
-def show(session: Session, name: str) -> None:
+def show(session: Session, *, name: str) -> None:
     """Show one exchange with the versions of its key pairs, masked."""
     with session.client() as client:
         found = look_up(client, name)
@@ -60,6 +60,7 @@ def show(session: Session, name: str) -> None:
 @click.pass_obj
 def update(
     session: Session,
+    *,
     name: str,
     new_name: str | None,
     labels: Sequence[tuple[str, str]],
@@ -98,7 +99,7 @@ def update(
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def revoke(
-    session: Session, name: str, configuration: str | None, version: int | None, reason: str, yes: bool
+    session: Session, *, name: str, configuration: str | None, version: int | None, reason: str, yes: bool
 ) -> None:
     """Revoke an exchange, or one version of one half, for good."""
     if version is not None and not configuration:
@@ -121,7 +122,7 @@ def revoke(
 @click.option("--etag", default="", help="Refuse if the stored etag is another one.")
 @click.option("--yes", is_flag=True, help="Do not ask for the name to be typed.")
 @click.pass_obj
-def delete(session: Session, name: str, etag: str, yes: bool) -> None:
+def delete(session: Session, *, name: str, etag: str, yes: bool) -> None:
     """Erase an exchange, its key pairs and the grants that name it."""
     with session.client() as client:
         if not yes:

@@ -36,6 +36,7 @@ HALVES = ("read", "write")
 @click.pass_obj
 def add(
     session: Session,
+    *,
     name: str | None,
     kind: str | None,
     environment: str | None,
@@ -46,7 +47,7 @@ def add(
     from_stdin: bool,
     fields_fd: int | None,
 ) -> None:
-    """Add an exchange with a read key pair, a write key pair, or both.
+    r"""Add an exchange with a read key pair, a write key pair, or both.
 
     Asks for what is not given, field by field as the kind needs. As JSON, a key pair alone or the whole exchange is
     taken in the shapes that other services use:
@@ -89,7 +90,7 @@ def add(
 @click.option("--configuration", required=True, type=click.Choice(HALVES), help="Half that gets a new key pair.")
 @key_pairs.document_options
 @click.pass_obj
-def rotate(session: Session, name: str, configuration: str, from_stdin: bool, fields_fd: int | None) -> None:
+def rotate(session: Session, *, name: str, configuration: str, from_stdin: bool, fields_fd: int | None) -> None:
     """Store a new key pair for one half and make it the active one.
 
     The one before stays as PREVIOUS, revealed only when asked for by its number, until it is revoked.
@@ -108,7 +109,8 @@ def rotate(session: Session, name: str, configuration: str, from_stdin: bool, fi
     for notice in notices:
         session.terminal.warn(notice)
     shown = {"exchange": plain(changed), "version": version, "notices": list(notices)}
-    session.terminal.result(shown, f"{changed.name} {configuration} is at version {version}.", credential_table(changed))
+    text = f"{changed.name} {configuration} is at version {version}."
+    session.terminal.result(shown, text, credential_table(changed))
 
 
 def require_unlocked(client: VaultClient) -> None:

@@ -1,6 +1,7 @@
 """`vaultctl client grant`, `ungrant` and `why`: what a client may do, and which rule says so."""
 
 from datetime import datetime
+from typing import Any
 
 import click
 
@@ -26,6 +27,7 @@ from vaultd_client.cli.views import audit_table, grant_text
 @click.pass_obj
 def grant(
     session: Session,
+    *,
     client: str,
     exchange: str,
     configuration: str,
@@ -42,7 +44,7 @@ def grant(
 @click.argument("client")
 @click.argument("grant")
 @click.pass_obj
-def ungrant(session: Session, client: str, grant: str) -> None:
+def ungrant(session: Session, *, client: str, grant: str) -> None:
     """Take a grant back, by its id."""
     with session.client() as vault:
         vault.delete_grant(client, grant)
@@ -55,14 +57,14 @@ def ungrant(session: Session, client: str, grant: str) -> None:
 @click.argument("configuration", type=click.Choice(["read", "write"]))
 @click.option("--exit-code", is_flag=True, help="End with 6 where it would be refused.")
 @click.pass_context
-def why(ctx: click.Context, client: str, exchange: str, configuration: str, exit_code: bool) -> None:
+def why(ctx: click.Context, *, client: str, exchange: str, configuration: str, exit_code: bool) -> None:
     """Explain which rule allows or denies a client one half of an exchange, step by step."""
     session = ctx.ensure_object(Session)
     with session.client() as vault:
         access = vault.why(client, exchange, configuration)
     verdict = f"{'allowed' if access.allowed else 'denied'}: {access.rule}"
     steps = [f"  {number}. {step}" for number, step in enumerate(access.steps, 1)]
-    denials = ["", "Latest denials:", audit_table(access.denials)] if access.denials else []
+    denials: list[Any] = ["", "Latest denials:", audit_table(access.denials)] if access.denials else []
     session.terminal.result(plain(access), verdict, *steps, *denials)
     if exit_code and not access.allowed:
         ctx.exit(ExitCode.REFUSED)

@@ -8,6 +8,7 @@ import click
 from vaultd_client.cli import prompts
 from vaultd_client.cli.drafts import Draft, draft, draft_from
 from vaultd_client.cli.failure import Failure
+from vaultd_client.cli.parsing import DESCRIPTOR
 from vaultd_client.cli.secrets_in import wiped
 from vaultd_client.cli.terminal import Terminal
 from vaultd_client.fields import FieldValues
@@ -33,7 +34,7 @@ def document_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options that name where a JSON document comes from."""
     from_stdin = click.option("--from-stdin", is_flag=True, help="Read the key pair as JSON from stdin.")
     from_descriptor = click.option(
-        "--fields-fd", type=click.IntRange(min=0), metavar="FD", help="Read the key pair as JSON from this descriptor."
+        "--fields-fd", type=DESCRIPTOR, help="Read the key pair as JSON from this descriptor."
     )
     return from_stdin(from_descriptor(command))
 
@@ -64,7 +65,7 @@ def single(given: Draft, configuration: str) -> FieldValues:
     """
     fields = given.configurations.get(configuration, given.configurations.get(""))
     if fields is None:
-        raise Failure(f"the document has no key pair for {configuration}", 'such as {"api_key": "...", "secret": "..."}')
+        raise Failure(f"the document has no key pair for {configuration}", 'write {"api_key": "...", "secret": "..."}')
     return fields
 
 
@@ -97,4 +98,4 @@ def _ask_field(field: KindField) -> str:
         try:
             return typed.decode().strip()
         except UnicodeDecodeError:
-            raise Failure(f"{field.name} is not UTF-8 text", "paste it again, or hand it over with --fields-fd") from None
+            raise Failure(f"{field.name} is not UTF-8 text", "paste it again, or use --fields-fd") from None

@@ -26,7 +26,7 @@ def list_kinds(session: Session) -> None:
 @kinds.command()
 @click.argument("kind", type=KIND)
 @click.pass_obj
-def show(session: Session, kind: str) -> None:
+def show(session: Session, *, kind: str) -> None:
     """Show the fields, names and market types of one kind."""
     with session.client() as client:
         found = client.kind(kind)

@@ -32,14 +32,14 @@ def _version() -> str:
     cls=Group,
     params=[json_option("Print one JSON document on stdout, errors too; also allowed after the command.")],
     epilog=epilog(),
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(_version(), prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.option("--socket", type=click.Path(path_type=Path), help="Public socket, instead of the one that is found.")
 @click.option("--unlock-socket", type=click.Path(path_type=Path), help="Unlock socket, instead of the one beside it.")
 @click.option("--key", type=click.Path(path_type=Path), help="Key file to sign with, instead of the usual one.")
 @click.pass_obj
-def vaultctl(session: Session, socket: Path | None, unlock_socket: Path | None, key: Path | None) -> None:
+def vaultctl(session: Session, *, socket: Path | None, unlock_socket: Path | None, key: Path | None) -> None:
     """Keeps exchange API keys in a local vault, and says who may read them.
 
     First steps: `vaultctl quickstart` shows everything on a throw-away vault; `vaultctl init` makes a real one.
@@ -118,13 +118,14 @@ def _defect(defect: Exception) -> str:
     return f"internal error: {type(defect).__name__}{where}"
 
 
-def _terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
+def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
     """Leaves through every `finally`: echo is switched on again, a throw-away vault is removed."""
-    raise SystemExit(128 + signal.SIGTERM)
+    raise SystemExit(128 + number)
 
 
 def main() -> NoReturn:
     """Entry point of `vaultctl`."""
     forbid_dumps()
-    signal.signal(signal.SIGTERM, _terminated)
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, _terminated)
     sys.exit(run(sys.argv[1:]))

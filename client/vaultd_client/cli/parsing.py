@@ -12,7 +12,24 @@ _DURATION = re.compile(r"(\d{1,9})(s|m|h|d|w)", re.ASCII)
 _RATE = re.compile(r"(\d{1,9})/(\d{0,9})(s|sec|m|min|h|hour|d|day)", re.ASCII)
 
 
-class Until(click.ParamType[datetime]):
+class Descriptor(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
+    """Number of a file descriptor; 0 is stdin."""
+
+    name = "fd"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Returns the number."""
+        if isinstance(value, int):
+            return value
+        if not re.fullmatch(r"\d{1,6}", value, re.ASCII):
+            self.fail("type the number of a file descriptor; 0 is stdin", param, ctx)
+        return int(value)
+
+
+DESCRIPTOR = Descriptor()
+
+
+class Until(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
     """A time in the future: `30d`, `12h`, or `2027-01-01`, `2027-01-01T12:00`, UTC where it names no zone."""
 
     name = "time"
@@ -35,7 +52,7 @@ class Until(click.ParamType[datetime]):
         return until
 
 
-class Rate(click.ParamType[tuple[int, int]]):
+class Rate(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
     """So many uses in so much time: `10/60s`, `5/min`, `100/1h`."""
 
     name = "rate"
@@ -51,7 +68,7 @@ class Rate(click.ParamType[tuple[int, int]]):
         return count, seconds
 
 
-class Label(click.ParamType[tuple[str, str]]):
+class Label(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
     """`KEY=VALUE`."""
 
     name = "key=value"
@@ -66,7 +83,7 @@ class Label(click.ParamType[tuple[str, str]]):
         return key, rest
 
 
-class User(click.ParamType[int]):
+class User(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
     """A user name or uid of this host."""
 
     name = "user"

@@ -56,7 +56,7 @@ def secret(question: str, *, instead: str = "--passphrase-fd") -> bytearray:
             raise click.Abort
         if line.startswith(_PEM_BEGIN):
             return _rest_of_pem(terminal, line)
-    while line[-1:] in (b"\n", b"\r"):
+    while line.endswith((b"\n", b"\r")):
         del line[-1:]
     return line
 
@@ -66,7 +66,7 @@ def written_down(code: str, *, instead: str) -> None:
 
     Limit: a terminal that keeps what it showed in its scroll-back keeps this too.
     """
-    lines = ["Recovery code. It opens the vault when the passphrase is lost; it is shown this once:", "", f"    {code}", ""]
+    lines = ["Recovery code, shown this once. It opens the vault when the passphrase is lost.", "", f"    {code}", ""]
     with _terminal(instead) as terminal, echo_off(terminal):
         _show(terminal, "\n".join([*lines, "Write it down, then press Enter: "]), layout=True)
         if not line_from_terminal(terminal):

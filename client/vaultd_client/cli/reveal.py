@@ -27,7 +27,7 @@ from vaultd_client.revealed import RevealedCredential
 @click.option("--show", is_flag=True, help="Print it even where stdout is a terminal.")
 @click.pass_obj
 def reveal(
-    session: Session, exchange: str, configuration: str, version: int, field: str | None, form: str, show: bool
+    session: Session, *, exchange: str, configuration: str, version: int, field: str | None, form: str, show: bool
 ) -> None:
     """Print one half of an exchange in plaintext on stdout. Every use is in the audit.
 

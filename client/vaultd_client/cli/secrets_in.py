@@ -121,14 +121,14 @@ def machine_key_from(option: str, descriptor: int) -> bytearray:
         Failure: It is neither.
     """
     content = all_from(option, descriptor)
-    if len(content) == 32:  # noqa: PLR2004 - a 256-bit key
+    if len(content) == 32:
         return content
     with wiped(content):
         try:
             key = bytearray.fromhex(content.decode("ascii").strip())
         except ValueError:
             key = bytearray()
-    if len(key) != 32:  # noqa: PLR2004
+    if len(key) != 32:
         wipe(key)
         raise Failure(f"{option}: a machine key is 32 bytes, or 64 hexadecimal digits")
     return key

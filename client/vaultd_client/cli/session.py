@@ -57,7 +57,7 @@ def json_option(text: str) -> click.Option:
     return click.Option(["--json"], is_flag=True, is_eager=True, expose_value=False, callback=_choose_json, help=text)
 
 
-def _choose_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+def _choose_json(ctx: click.Context, _param: click.Parameter, value: object) -> None:
     if value:
         ctx.ensure_object(Session).terminal.json = True
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vaultd_client.cli.failure import Failure
+from vaultd_client.cli.parsing import DESCRIPTOR
 from vaultd_client.cli.secrets_in import wiped
 from vaultd_client.cli.session import Command, Session
 from vaultd_client.cli.slot_secrets import new_passphrase, new_recovery_code
@@ -15,7 +16,6 @@ from vaultd_client.errors import ExistsError
 from vaultd_client.keys import ClientKey
 from vaultd_client.slots import KdfParameters
 
-_DESCRIPTOR = click.IntRange(min=0)
 _NEXT = """Next:
   vaultctl exchange add                       add an exchange with its key pairs
   vaultctl client keygen bot.key              a key for a bot; run it as the bot's user
@@ -27,8 +27,8 @@ _NEXT = """Next:
 @click.command(cls=Command)
 @click.option("--administrator", metavar="NAME", help="Name of the first administrator; the user's where left out.")
 @click.option("--label", default="", help="What the passphrase is called in the list of key slots.")
-@click.option("--passphrase-fd", type=_DESCRIPTOR, metavar="FD", help="Read the passphrase from this descriptor.")
-@click.option("--recovery-to-fd", type=_DESCRIPTOR, metavar="FD", help="Write the recovery code to this descriptor.")
+@click.option("--passphrase-fd", type=DESCRIPTOR, help="Read the passphrase from this descriptor.")
+@click.option("--recovery-to-fd", type=DESCRIPTOR, help="Write the recovery code to this descriptor.")
 @click.option("--no-recovery", is_flag=True, help="Make no recovery code: a lost passphrase then loses the vault.")
 @click.option("--kdf-memory-mib", type=click.IntRange(min=1), help="Memory of Argon2id; measured where left out.")
 @click.option("--kdf-passes", type=click.IntRange(min=1), default=3, show_default=True, help="With --kdf-memory-mib.")
@@ -36,6 +36,7 @@ _NEXT = """Next:
 @click.pass_obj
 def init(
     session: Session,
+    *,
     administrator: str | None,
     label: str,
     passphrase_fd: int | None,

@@ -13,6 +13,7 @@ import click
 from vaultd_client import recovery
 from vaultd_client.cli import prompts
 from vaultd_client.cli.failure import Failure
+from vaultd_client.cli.parsing import DESCRIPTOR
 from vaultd_client.cli.secrets_in import line_from, machine_key_from, wipe, wiped
 from vaultd_client.cli.terminal import Terminal
 from vaultd_client.errors import InvalidError
@@ -22,7 +23,6 @@ MIN_PASSPHRASE_BYTES = 8
 MAX_PASSPHRASE_BYTES = 1024
 MACHINE_KEY_BYTES = 32
 
-_DESCRIPTOR = click.IntRange(min=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Opening:
         }
         named = [option for option, is_given in given.items() if is_given]
         if len(named) > 1:
-            raise Failure(f"{' and '.join(named)} exclude each other", "one secret opens the vault; leave the others out")
+            raise Failure(f"{' and '.join(named)} exclude each other", "one secret opens the vault")
 
     @property
     def kind(self) -> str:
@@ -73,10 +73,10 @@ class Opening:
 def opening_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options of `Opening`."""
     for option in (
-        click.option("--key-fd", type=_DESCRIPTOR, metavar="FD", help="Open with the machine key on this descriptor."),
-        click.option("--recovery-fd", type=_DESCRIPTOR, metavar="FD", help="Read the recovery code from here."),
+        click.option("--key-fd", type=DESCRIPTOR, help="Open with the machine key on this descriptor."),
+        click.option("--recovery-fd", type=DESCRIPTOR, help="Read the recovery code from here."),
         click.option("--recovery", is_flag=True, help="Open with the recovery code; asked for."),
-        click.option("--passphrase-fd", type=_DESCRIPTOR, metavar="FD", help="Read the passphrase from this descriptor."),
+        click.option("--passphrase-fd", type=DESCRIPTOR, help="Read the passphrase from this descriptor."),
     ):
         command = option(command)
     return command
@@ -85,7 +85,7 @@ def opening_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def new_passphrase_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the option that hands over a new passphrase."""
     return click.option(
-        "--new-passphrase-fd", type=_DESCRIPTOR, metavar="FD", help="Read the new passphrase from this descriptor."
+        "--new-passphrase-fd", type=DESCRIPTOR, help="Read the new passphrase from this descriptor."
     )(command)
 
 
@@ -105,7 +105,8 @@ def recovery_code(descriptor: int | None, question: str = "Recovery code") -> by
     Raises:
         InvalidError: It has a typing error.
     """
-    typed = prompts.secret(question, instead="--recovery-fd") if descriptor is None else line_from("--recovery-fd", descriptor)
+    option = "--recovery-fd"
+    typed = prompts.secret(question, instead=option) if descriptor is None else line_from(option, descriptor)
     with wiped(typed):
         return recovery.decode(typed.decode(errors="replace"))
 

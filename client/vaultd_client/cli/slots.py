@@ -9,6 +9,7 @@ import click
 
 from vaultd_client.cli import prompts
 from vaultd_client.cli.failure import Failure
+from vaultd_client.cli.parsing import DESCRIPTOR
 from vaultd_client.cli.secrets_in import line_from, machine_key_from, wiped
 from vaultd_client.cli.session import Group, Session, moment, plain
 from vaultd_client.cli.slot_secrets import (
@@ -18,16 +19,14 @@ from vaultd_client.cli.slot_secrets import (
     new_passphrase_option,
     new_recovery_code,
     opening_options,
-    passphrase as existing_passphrase,
     recovery_code,
 )
+from vaultd_client.cli.slot_secrets import passphrase as existing_passphrase
 from vaultd_client.cli.terminal import table
 from vaultd_client.errors import LockedError, UninitializedError
 from vaultd_client.recovery import decode
 from vaultd_client.slots import Slot
 from vaultd_client.unlock import UnlockClient
-
-_DESCRIPTOR = click.IntRange(min=0)
 
 
 @click.group(cls=Group)
@@ -56,12 +55,14 @@ def list_slots(session: Session) -> None:
 @click.option("--label", default="", help="What the slot is called.")
 @opening_options
 @new_passphrase_option
-@click.option("--recovery-to-fd", type=_DESCRIPTOR, metavar="FD", help="Write the new recovery code to this descriptor.")
-@click.option("--new-key-file", type=click.Path(path_type=Path), help="Make a machine key and write it to this new file.")
-@click.option("--new-key-fd", type=_DESCRIPTOR, metavar="FD", help="Read the new machine key from this descriptor.")
+@click.option("--recovery-to-fd", type=DESCRIPTOR, help="Write the new recovery code to this descriptor.")
+@click.option("--new-key-file", type=click.Path(path_type=Path), help="Make a machine key, in this new file.")
+@click.option("--new-key-fd", type=DESCRIPTOR, help="Read the new machine key from this descriptor.")
 @click.pass_obj
 def add(
     session: Session,
+    /,
+    *,
     kind: str,
     label: str,
     new_passphrase_fd: int | None,
@@ -92,7 +93,7 @@ def add(
 @opening_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def remove(session: Session, number: int, yes: bool, **opening: Any) -> None:
+def remove(session: Session, /, *, number: int, yes: bool, **opening: Any) -> None:
     """Remove a key slot; never the last one that a person can use."""
     with session.unlock_client() as keyholder:
         _require_unlocked(keyholder)
@@ -112,10 +113,10 @@ def passphrase() -> None:
 
 @passphrase.command()
 @click.option("--slot", "number", type=click.IntRange(min=1), help="The slot; the one it opens where left out.")
-@click.option("--passphrase-fd", type=_DESCRIPTOR, metavar="FD", help="Read the old passphrase from this descriptor.")
+@click.option("--passphrase-fd", type=DESCRIPTOR, help="Read the old passphrase from this descriptor.")
 @new_passphrase_option
 @click.pass_obj
-def change(session: Session, number: int | None, passphrase_fd: int | None, new_passphrase_fd: int | None) -> None:
+def change(session: Session, *, number: int | None, passphrase_fd: int | None, new_passphrase_fd: int | None) -> None:
     """Change a passphrase. Only its key slot is written again."""
     with session.unlock_client() as keyholder:
         _require_unlocked(keyholder)
@@ -141,7 +142,7 @@ def master_key() -> None:
     help="Read the secret of a slot from a descriptor; may be repeated.",
 )
 @click.pass_obj
-def rotate(session: Session, given: Sequence[str]) -> None:
+def rotate(session: Session, *, given: Sequence[str]) -> None:
     """Make a new master key and wrap every data key under it, in one transaction.
 
     The secret of every key slot is needed, because each has to open the new master key.
@@ -159,7 +160,8 @@ def rotate(session: Session, given: Sequence[str]) -> None:
             wipes.enter_context(wiped(secrets[each.slot]))
         with session.terminal.working("Wrapping every key again"):
             rewrapped = keyholder.master_key_rotate(secrets)
-    session.terminal.result({"rewrapped": rewrapped}, f"The master key is new; {rewrapped} data keys were wrapped again.")
+    text = f"The master key is new; {rewrapped} data keys were wrapped again."
+    session.terminal.result({"rewrapped": rewrapped}, text)
 
 
 def _slot_descriptors(given: Sequence[str]) -> Mapping[int, int]:

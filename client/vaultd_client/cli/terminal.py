@@ -1,11 +1,11 @@
-"""Everything that a person sees, and the only place that prints. `prompts.py` is the only place that asks.
+r"""Everything that a person sees, and the only place that prints. `prompts.py` is the only place that asks.
 
 1. stdout carries the result and nothing else: a table for a person, one JSON document with `--json`.
 2. Prompts go to the controlling terminal. Notices, progress and errors go to stderr.
 3. An error is one line that starts with `vaultctl:`, then a line that says what to type next.
    With `--json` it is a JSON document on stdout instead, so that a program reads one stream.
 4. Text from outside is cleaned before it is shown. Threat: a name or an error text with escape sequences that
-   rewrites what the person sees. Measure: control and format characters become `\\xNN`. Limit: look-alike letters stay.
+   rewrites what the person sees. Measure: control and format characters become `\xNN`. Limit: look-alike letters stay.
 5. Plaintext of a credential never passes here, but for `Terminal.plaintext`, which `vaultctl reveal` alone calls.
 """
 
@@ -35,7 +35,7 @@ STYLES = {
 
 
 def clean(text: str) -> str:
-    """Returns `text` with every control, format and separator character but the space written as `\\xNN` or `\\uNNNN`."""
+    r"""Returns `text` with every control, format and separator character but the space as `\xNN` or `\uNNNN`."""
     return "".join(character if _harmless(character) else _escaped(character) for character in text)
 
 
@@ -84,6 +84,12 @@ class Terminal:
                 self._results.print(Text(clean(each)), soft_wrap=True)
             else:
                 self._results.print(each)
+
+    def say(self, text: str, style: str = "") -> None:
+        """Writes lines of a narration to stdout; nothing with `--json`, where the result alone belongs there."""
+        if not self.json:
+            for line in text.split("\n"):
+                self._results.print(Text(clean(line), style=style), soft_wrap=True)
 
     def plaintext(self, text: str) -> None:
         """Writes what was revealed to stdout, as it is. Only `vaultctl reveal` may call this."""

@@ -36,7 +36,7 @@ FREE_FAILURES = 5
 @click.option("--wait", is_flag=True, help="Wait while the vault takes no attempt; a person at a terminal always does.")
 @click.option("--accept-rollback", is_flag=True, help="Take a store that is older than its anchor: a restored backup.")
 @click.pass_obj
-def unlock(session: Session, slot: int | None, wait: bool, accept_rollback: bool, **opening: Any) -> None:
+def unlock(session: Session, /, *, slot: int | None, wait: bool, accept_rollback: bool, **opening: Any) -> None:
     """Unlock the vault with a passphrase, a recovery code or a machine key.
 
     Says so where it is unlocked already. Prints generation, time and integrity of the store: compare them with those of
@@ -155,7 +155,7 @@ def lock(session: Session) -> None:
 @click.command(cls=Command)
 @click.option("--exit-code", is_flag=True, help="End with 4 where it is locked, 5 where it was never initialized.")
 @click.pass_context
-def status(ctx: click.Context, exit_code: bool) -> None:
+def status(ctx: click.Context, *, exit_code: bool) -> None:
     """Show state, identity, sockets, self-tests and protections of the vault."""
     session = ctx.ensure_object(Session)
     with session.client() as client:

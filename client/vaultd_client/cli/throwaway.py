@@ -1,0 +1,176 @@
+"""A vault that lives as long as `vaultctl quickstart` runs: a real daemon, a directory that is removed at the end."""
+
+import contextlib
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from vaultd_client.cli.exit_codes import ExitCode
+from vaultd_client.cli.failure import Failure
+from vaultd_client.unlock import UnlockClient
+
+READY = "vaultd: ready"
+START_SECONDS = 60.0
+"""A cold start on a slow disk; usually below one."""
+STOP_SECONDS = 10.0
+COMMAND_SECONDS = 120.0
+"""Argon2id on a slow host takes seconds; this is for what hangs."""
+MAX_DIRECTORY_CHARACTERS = 60
+"""A socket's path has 107 bytes (unix(7)), and the daemon adds its own names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a command did."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class ThrowAwayVault:
+    """The directory, and the environment in which programs find the vault.
+
+    Args:
+        directory: Owned by this user alone.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        (directory / "vaultd.toml").touch()  # the user's own settings are for his own vault
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("VAULTD_")}
+        self.environment |= {
+            "VAULTD_RUNTIME_DIR": str(directory / "run"),
+            "VAULTD_DATA_DIR": str(directory / "data"),
+            "VAULTD_ANCHOR_DIR": str(directory / "anchor"),
+            "VAULTD_CONFIG": str(directory / "vaultd.toml"),
+            "VAULTD_KEY": str(directory / "admin.key"),
+        }
+
+    def state(self) -> str:
+        """Returns the state that the keyholder itself reports."""
+        with UnlockClient(self.directory / "run" / "unlock.sock") as keyholder:
+            return keyholder.status().state
+
+    def vaultctl(self, arguments: Sequence[str], given: str | None = None) -> Ran:
+        """Runs a command of this very installation in the directory.
+
+        Args:
+            arguments: What follows `vaultctl`.
+            given: Its stdin.
+        """
+        done = subprocess.run(  # noqa: S603 - our own module and arguments
+            [sys.executable, "-P", "-m", "vaultd_client.cli", *arguments],
+            cwd=self.directory,
+            env=self.environment,
+            input=given if given is not None else "",
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def program(self, module: str, arguments: Sequence[str], key: str) -> "subprocess.Popen[str]":
+        """Starts a program with a key of its own, as any process of this host would be started."""
+        return subprocess.Popen(  # noqa: S603 - our own module and arguments
+            [sys.executable, "-P", "-m", module, *arguments],
+            cwd=self.directory,
+            env={**self.environment, "VAULTD_KEY": str(self.directory / key)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+@contextlib.contextmanager
+def throw_away_vault() -> Iterator[ThrowAwayVault]:
+    """Starts a daemon and returns when it serves; ends it and removes everything it wrote.
+
+    Raises:
+        Failure: There is no daemon to start, or it did not come up.
+    """
+    program = _daemon()
+    with _directory() as directory:
+        vault = ThrowAwayVault(directory)
+        with _running(program, vault.environment, directory):
+            yield vault
+
+
+def _daemon() -> str:
+    beside = Path(sys.executable).parent / "vaultd"
+    found = str(beside) if beside.exists() else shutil.which("vaultd")
+    if found is None:
+        raise Failure(
+            "the daemon is not installed: there is no program vaultd",
+            "pip install vaultd",
+            code=ExitCode.INTERNAL,
+            reason="quickstart_failed",
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _directory() -> Iterator[Path]:
+    parent = tempfile.gettempdir()
+    short = parent if len(parent) < MAX_DIRECTORY_CHARACTERS else "/tmp"  # noqa: S108 - mkdtemp makes it 0700
+    made = tempfile.mkdtemp(prefix="vaultd-", dir=short)
+    try:
+        yield Path(made)
+    finally:
+        shutil.rmtree(made)
+
+
+@contextlib.contextmanager
+def _running(program: str, environment: Mapping[str, str], directory: Path) -> Iterator[None]:
+    process = subprocess.Popen(  # noqa: S603 - the daemon that _daemon found
+        [program], cwd=directory, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    assert process.stderr is not None
+    reader = threading.Thread(target=_forward, args=(process.stderr, lines), daemon=True)
+    reader.start()
+    try:
+        _await_ready(lines)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _forward(stream: IO[str], lines: "queue.SimpleQueue[str]") -> None:
+    """Passes on every line, so that the daemon never waits for a full pipe; an empty one is the end."""
+    for line in stream:
+        lines.put(line)
+    lines.put("")
+
+
+def _await_ready(lines: "queue.SimpleQueue[str]") -> None:
+    until, said = time.monotonic() + START_SECONDS, ""
+    while not said.startswith(READY):
+        try:
+            line = lines.get(timeout=max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            line = ""
+        if not line:
+            raise Failure(
+                f"vaultd did not come up; the last it said was: {said.strip() or 'nothing'}",
+                "run it alone to see all it says: vaultd",
+                code=ExitCode.INTERNAL,
+                reason="quickstart_failed",
+            )
+        said = line
