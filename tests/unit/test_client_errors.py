@@ -70,9 +70,7 @@ def test_fields_at_fault_are_named_with_what_is_wrong() -> None:
 
 
 def test_the_wait_after_too_many_wrong_passphrases_is_a_number() -> None:
-    info = error_details_pb2.ErrorInfo(
-        reason="UNLOCK_DELAYED", domain="vaultd", metadata={"retry_after_ms": "5000"}
-    )
+    info = error_details_pb2.ErrorInfo(reason="UNLOCK_DELAYED", domain="vaultd", metadata={"retry_after_ms": "5000"})
     error = from_details(details(info))
     assert isinstance(error, errors.UnlockDelayedError)
     assert error.retry_after_ms == 5000

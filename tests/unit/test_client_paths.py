@@ -65,7 +65,9 @@ def test_a_variable_names_one_path_and_an_empty_one_names_none(
     assert find() == Path("/elsewhere/x")
 
 
-def test_no_warning_is_shown_under_cron(home: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder) -> None:
+def test_no_warning_is_shown_under_cron(
+    home: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert paths.public_socket().name == "vaultd.sock"
     assert not recwarn.list

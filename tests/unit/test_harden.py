@@ -23,7 +23,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import argon2.low_level
 import pytest
@@ -78,7 +78,7 @@ class Child:
         self.process.stdin.write(data)
         self.process.stdin.flush()
 
-    def __enter__(self) -> "Child":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,7 +88,7 @@ class Child:
 
 def memory_holds(pid: int, needle: bytes) -> bool:
     """Whether any memory of a process, as /proc shows it to this one, holds `needle`."""
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+    with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
         for line in maps:
             start, end = (int(edge, 16) for edge in line.split()[0].split("-"))
             if line.split()[1].startswith("r") and "[v" not in line:
@@ -278,13 +278,13 @@ def attempts(victim: int, link: socket.socket, sealed: bool) -> dict[str, Callab
     return {
         "open": lambda: os.close(os.open("/etc/passwd", os.O_RDONLY)),
         "create": lambda: os.close(os.open("/tmp", os.O_RDWR | os.O_TMPFILE)),
-        "listdir": lambda: os.listdir("/"),
-        "stat": lambda: os.stat("/etc/passwd"),
-        "readlink": lambda: os.readlink("/proc/self/exe"),
+        "listdir": lambda: list(Path("/").iterdir()),
+        "stat": lambda: Path("/etc/passwd").stat(),
+        "readlink": lambda: Path("/proc/self/exe").readlink(),
         "unix socket": lambda: socket.socket(socket.AF_UNIX).close(),
         "inet socket": lambda: socket.socket(socket.AF_INET).close(),
-        "socketpair": lambda: socket.socketpair(),
-        "pipe": lambda: os.pipe(),
+        "socketpair": socket.socketpair,
+        "pipe": os.pipe,
         "setsockopt": lambda: link.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1),
         "fork": _fork,
         "posix_spawn": lambda: os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0),
@@ -761,17 +761,18 @@ def holder(kind: str, guard: str) -> None:
 def attacker(victim: str, address: str) -> None:
     """Tries to read another process of the same user."""
     pid = int(victim)
+    place = Path("/proc") / victim
     become_nobody()
     pidfd = os.pidfd_open(pid)
     here = ctypes.create_string_buffer(8)
     local, remote = struct.pack("=QQ", ctypes.addressof(here), 8), struct.pack("=QQ", int(address), 8)
     say(
         {
-            "mem": tried(lambda: open(f"/proc/{pid}/mem", "rb", 0).close()),
-            "environ": tried(lambda: open(f"/proc/{pid}/environ", "rb", 0).close()),
-            "maps": tried(lambda: open(f"/proc/{pid}/maps", "rb", 0).close()),
-            "fd": tried(lambda: os.listdir(f"/proc/{pid}/fd")),
-            "map_files": tried(lambda: os.listdir(f"/proc/{pid}/map_files")),
+            "mem": tried(lambda: (place / "mem").open("rb", 0).close()),
+            "environ": tried(lambda: (place / "environ").open("rb", 0).close()),
+            "maps": tried(lambda: (place / "maps").open("rb", 0).close()),
+            "fd": tried(lambda: list((place / "fd").iterdir())),
+            "map_files": tried(lambda: list((place / "map_files").iterdir())),
             "process_vm_readv": tried(lambda: _call("process_vm_readv", pid, local, 1, remote, 1, 0)),
             "pidfd_getfd": tried(lambda: os.close(_raw(438, pidfd, 0, 0))),
             "ptrace": tried(lambda: _ptrace(pid)),

@@ -302,7 +302,7 @@ def _landlock() -> list[Check]:
 def _threads() -> int:
     """Returns the kernel's count of threads, for Python does not know those of a library; 0 where /proc is missing."""
     try:
-        return len(os.listdir("/proc/self/task"))
+        return len(list(Path("/proc/self/task").iterdir()))
     except OSError:
         return 0
 

@@ -15,7 +15,6 @@ import errno
 import os
 import struct
 import sys
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -285,5 +284,4 @@ def load_allowlist() -> int:
     """
     architecture = this_architecture()
     load(compile_filter(architecture, os.getpid()))
-    tables: Collection[Numbers] = [*ALLOWED.values(), *_CONDITIONAL.values()]
-    return sum(numbers[architecture.column] is not None for numbers in tables)
+    return sum(numbers[architecture.column] is not None for numbers in [*ALLOWED.values(), *_CONDITIONAL.values()])

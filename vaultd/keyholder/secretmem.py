@@ -10,11 +10,13 @@ that is locked and kept out of core files and forks: then root can read it.
 
 import ctypes
 import errno
+import functools
 import mmap
 import os
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
@@ -128,7 +130,8 @@ class SecretMemory:
                 offset = start + taken
             if offset + rounded > self._size:
                 raise OutOfMemoryError("the secret memory is full")
-            buffer = SecretBuffer(self, offset, self._view[offset : offset + length])
+            give_back = functools.partial(self._used.pop, offset)
+            buffer = SecretBuffer(self._view[offset : offset + length], give_back)
             self._used[offset] = rounded
             self._buffers[offset] = buffer
         return buffer
@@ -147,9 +150,6 @@ class SecretMemory:
         self._view.release()
         self._region.close()
 
-    def _free(self, offset: int) -> None:
-        del self._used[offset]
-
     def __repr__(self) -> str:
         return f"<SecretMemory of {self._size} bytes>"
 
@@ -163,12 +163,11 @@ class SecretBuffer:
     It has a length and a `view`, and nothing that would copy its content by accident.
     """
 
-    __slots__ = ("__weakref__", "_length", "_memory", "_offset", "_open", "_view")
+    __slots__ = ("__weakref__", "_give_back", "_length", "_open", "_view")
 
-    def __init__(self, memory: SecretMemory, offset: int, view: memoryview) -> None:
+    def __init__(self, view: memoryview, give_back: Callable[[], object]) -> None:
         """Made by `SecretMemory.allocate` only."""
-        self._memory = memory
-        self._offset = offset
+        self._give_back = give_back
         self._length = len(view)
         self._open = True
         self._view = view
@@ -189,7 +188,7 @@ class SecretBuffer:
         wipe(self._view)
         self._view.release()
         self._open = False
-        self._memory._free(self._offset)
+        self._give_back()
 
     def __enter__(self) -> Self:
         return self

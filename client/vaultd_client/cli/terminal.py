@@ -82,8 +82,12 @@ class Terminal:
         for each in shown:
             if isinstance(each, str):
                 self._results.print(Text(clean(each)), soft_wrap=True)
-            else:
+            elif self.results_are_seen:
                 self._results.print(each)
+            else:
+                with self._results.capture() as table:
+                    self._results.print(each)
+                self._out.write("".join(f"{line.rstrip()}\n" for line in table.get().splitlines()))
 
     def say(self, text: str, style: str = "") -> None:
         """Writes lines of a narration to stdout; nothing with `--json`, where the result alone belongs there."""
