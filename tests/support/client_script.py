@@ -7,7 +7,6 @@ that the daemon makes are tested on the daemon.
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,23 +14,17 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from google.protobuf.message import Message
 from vaultd_api.v1 import (
-    audit_service_pb2,
-    client_service_pb2,
     envelope_pb2,
     exchange_service_pb2,
     resources_pb2,
     vault_service_pb2,
 )
 from vaultd_client import calls, methods
-from vaultd_client.errors import (
-    RefusedError,
-)
+from vaultd_client.errors import RefusedError, VaultClientError
 from vaultd_client.keys import ClientKey, Pin
 from vaultd_client.methods import Method
 from vaultd_client.session import Call, Pause, Send, Session
 
-PROTO = Path(__file__).parents[2] / "proto" / "vaultd" / "v1"
-SERVICES = (exchange_service_pb2, client_service_pb2, audit_service_pb2, vault_service_pb2)
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 BINANCE = resources_pb2.Kind(
     kind="binance",
@@ -51,7 +44,7 @@ class Script:
         self.vault_id = os.urandom(16)
         self.state = vault_service_pb2.Vault.STATE_UNLOCKED
         self.answers = {method.path: answer for method, answer in answers.items()}
-        self.failures: list[Exception | None] = []
+        self.failures: list[VaultClientError] = []
         self.log: list[str] = []
         self.requests: list[bytes] = []
         self.unlock()
@@ -89,7 +82,7 @@ class Script:
                     continue
                 try:
                     answer = self._answer(step)
-                except Exception as error:
+                except VaultClientError as error:
                     step = call.throw(error)
                 else:
                     step = call.send(answer)
@@ -100,9 +93,8 @@ class Script:
         self.log.append(step.method.rpartition("/")[2])
         if step.method == methods.GET_VAULT.path and methods.GET_VAULT.path not in self.answers:
             return bytes(vault_service_pb2.GetVaultResponse(vault=self.vault()).SerializeToString())
-        failure = self.failures.pop(0) if self.failures else None
-        if failure is not None:
-            raise failure
+        if self.failures:
+            raise self.failures.pop(0)
         if not step.signed:
             return self._response(step.method, step.request)
         request = envelope_pb2.SignedRequest.FromString(step.request)
@@ -137,14 +129,17 @@ class Script:
 
 
 def refused() -> RefusedError:
+    """Returns the one error of every authentication failure."""
     return RefusedError("request refused", reason="REQUEST_REFUSED")
 
 
 def revealing() -> Script:
+    """Returns a vault that reveals one key pair."""
     fields = resources_pb2.CredentialFields(api_key="k", secret="s")
     response = exchange_service_pb2.RevealCredentialResponse(name="main", fields=fields)
     return Script({methods.REVEAL_CREDENTIAL: response})
 
 
 def reveal(session: Session) -> Call[Any]:
+    """Returns the call that asks for it."""
     return calls.reveal(session, "main", "read", 0)

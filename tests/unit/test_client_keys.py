@@ -6,6 +6,7 @@ import os
 import pickle
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -191,10 +192,8 @@ def test_a_changed_byte_never_raises_anything_else(
     content = bytearray(path.read_bytes())
     content[place % len(content)] = byte
     rewrite(path, bytes(content))
-    try:
-        ClientKey.load(path)
-    except KeyFileError as error:
-        assert "PRIVATE" not in str(error)
+    with suppress(KeyFileError):
+        assert ClientKey.load(path).sign(b"data")
 
 
 def test_neither_repr_nor_str_nor_format_shows_the_private_key() -> None:

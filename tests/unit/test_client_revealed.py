@@ -46,6 +46,12 @@ def in_a_log(credential: RevealedCredential) -> str:
     return logging.LogRecord("x", 10, "x", 1, "got %s %r", (credential, credential.fields), None).getMessage()
 
 
+def in_an_error(kind: type[Exception], read: Callable[[], object]) -> str:
+    with pytest.raises(kind) as error:
+        read()
+    return str(error.value)
+
+
 SHOWN: dict[str, Callable[[RevealedCredential], str]] = {
     "repr": repr,
     "str": str,
@@ -57,8 +63,8 @@ SHOWN: dict[str, Callable[[RevealedCredential], str]] = {
     "rich": lambda each: pretty_repr([each, each.fields]),
     "log": in_a_log,
     "traceback": in_a_traceback,
-    "missing field": lambda each: str(pytest.raises(AttributeError, getattr, each, "passphrase").value),
-    "missing key": lambda each: str(pytest.raises(KeyError, each.__getitem__, "passphrase").value),
+    "missing field": lambda each: in_an_error(AttributeError, lambda: each.passphrase),
+    "missing key": lambda each: in_an_error(KeyError, lambda: each["passphrase"]),
 }
 
 
