@@ -179,8 +179,19 @@ SELF_TEST_SECONDS: Final = 5.0
 
 SECRET_PAGE_BYTES: Final = 256 * KIB
 """One memfd_secret mapping for keys and plaintext; within the 8 MiB default of RLIMIT_MEMLOCK."""
+SECRET_ALIGNMENT: Final = 16
+"""Of a buffer in secret memory: the widest load a cipher makes of a key."""
+HYGIENE_MARKER_BYTES: Final = 32
+"""What the memory check frees and looks for; half of it counts as found, and 16 bytes do not occur by chance."""
+HYGIENE_WINDOW_BYTES: Final = MIB
+"""How much of its own memory the check copies at a time."""
+HYGIENE_PADDINGS: Final = (0, 24, 200, 600, 4 * KIB, 64 * KIB)
+"""The marker is freed in blocks of each size class: CPython's arenas, tcache, small and large bins of glibc."""
 KEYHOLDER_START_SECONDS: Final = 30.0
 """A cold start on a slow disk; a live keyholder answers in about 0.3 s."""
+
+RECENT_ROWS: Final = 1_024
+"""Exchanges and credentials kept in the keyholder, as ciphertext, about 1 KiB each."""
 
 # --- store --------------------------------------------------------------------------------------------------------
 

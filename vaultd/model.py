@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, ClassVar, Self
 
 
@@ -112,9 +113,10 @@ class Row:
 
     def values(self) -> tuple[Any, ...]:
         """Returns the columns in order: str, int or bytes."""
-        return tuple(getattr(self, name) for name in self.columns())
+        return tuple([getattr(self, name) for name in self.columns()])
 
     @classmethod
+    @cache
     def columns(cls) -> tuple[str, ...]:
         """Returns the column names in order."""
         return tuple(field.name for field in dataclasses.fields(cls))

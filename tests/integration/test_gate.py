@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import grpc
 import pytest
 
 from tests.support.gate_house import (
@@ -25,6 +24,7 @@ from tests.support.gate_house import (
     descriptors,
     empty_house,
     grpc_house,
+    is_closed,
     run_as,
     until,
 )
@@ -159,11 +159,10 @@ async def test_a_caller_that_cannot_be_identified_is_closed(base: Path, monkeypa
         raise PermissionError(1, "the kernel cannot name the peer")
 
     async with grpc_house(base) as found:
-        with monkeypatch.context() as patch, pytest.raises(grpc.aio.AioRpcError):
+        with monkeypatch.context() as patch, found.connect() as sock:
             patch.setattr(gates, "peer_of", unknown)
-            await ask(found.public)
-        assert found.gate.refused > 0
-        assert (found.gate.open_connections, len(found.table)) == (0, 0)
+            assert await is_closed(sock)
+        assert (found.gate.refused, found.gate.open_connections, len(found.table)) == (1, 0, 0)
         assert str(own_peer()) in await ask(found.public)
 
 

@@ -21,6 +21,7 @@ from tests.support.gate_house import (
     receive,
     receive_all,
     send,
+    serving,
     stream_house,
     until,
 )
@@ -111,6 +112,22 @@ async def test_a_caller_that_leaves_is_gone_for_the_server_too(base: Path) -> No
 
 
 @asynchronous
+async def test_a_caller_that_left_is_forgotten_even_if_the_server_does_not_care(base: Path) -> None:
+    done = asyncio.Event()
+
+    async def never_mind(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await done.wait()
+
+    async with stream_house(base, never_mind) as found:
+        with found.connect() as sock:
+            await send(sock, b"x")
+            await until(lambda: len(found.table) == 1)
+        await until(lambda: found.gate.open_connections == 0)
+        assert len(found.table) == 0
+        done.set()
+
+
+@asynchronous
 async def test_a_caller_that_does_not_read_stops_the_server_and_loses_nothing(base: Path) -> None:
     said = 0
     block = bytes(range(256)) * 256
@@ -198,10 +215,10 @@ async def test_a_full_accept_queue_behind_the_gate_is_waited_for(base: Path) -> 
             await asyncio.sleep(0.1)
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as eleventh:
                 assert eleventh.connect_ex(str(found.inner)) == errno.EAGAIN  # the control: it is full
-            server = await asyncio.start_unix_server(echo, sock=full.dup())
-            assert [await receive(sock) for sock in socks] == [b"hello"] * 10
-            server.close()
-        await until(lambda: found.gate.open_connections == 0)
+            async with serving(echo, sock=full.dup()):
+                assert [await receive(sock) for sock in socks] == [b"hello"] * 10
+                stack.close()
+                await until(lambda: found.gate.open_connections == 0)
 
 
 @asynchronous

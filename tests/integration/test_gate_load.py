@@ -138,7 +138,7 @@ async def test_three_hundred_silent_connections_keep_nobody_else_out(base: Path)
         assert float(await run_as(OTHER, SERVED, found.public)) < 3
         await until(lambda: found.gate.open_connections == 0)
         assert found.gate.silent == limits.CONNECTIONS_PER_UID
-        await flood.communicate()
+        await flood.communicate(b"")
         await until(lambda: descriptors() <= before)
 
 

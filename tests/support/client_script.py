@@ -81,7 +81,7 @@ class Script:
                     step = call.send(b"")
                     continue
                 try:
-                    answer = self._answer(step)
+                    answer = self.answer(step)
                 except VaultClientError as error:
                     step = call.throw(error)
                 else:
@@ -89,7 +89,8 @@ class Script:
         except StopIteration as done:
             return done.value
 
-    def _answer(self, step: Send) -> bytes:
+    def answer(self, step: Send) -> bytes:
+        """Answers one request as the daemon would."""
         self.log.append(step.method.rpartition("/")[2])
         if step.method == methods.GET_VAULT.path and methods.GET_VAULT.path not in self.answers:
             return bytes(vault_service_pb2.GetVaultResponse(vault=self.vault()).SerializeToString())

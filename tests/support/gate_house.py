@@ -76,8 +76,8 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 @asynccontextmanager
-async def stream_house(base: Path, handler: Handler = echo, **options: Any) -> AsyncIterator[House]:
-    """A gate, and behind it a server that runs `handler` per connection and closes the connection after it."""
+async def serving(handler: Handler, **where: Any) -> AsyncIterator[None]:
+    """A server that runs `handler` per connection and then closes the connection."""
     running: set[asyncio.Task[None]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -92,15 +92,21 @@ async def stream_house(base: Path, handler: Handler = echo, **options: Any) -> A
             writer.close()
             running.discard(task)
 
-    async with empty_house(base, **options) as found:
-        server = await asyncio.start_unix_server(handle, found.inner, backlog=1_000)
-        try:
-            yield found
-        finally:
-            server.close()
-            await found.gate.stop()
-            if running:
-                await asyncio.wait(running, timeout=10)
+    server = await asyncio.start_unix_server(handle, backlog=1_000, **where)
+    try:
+        yield
+    finally:
+        server.close()
+        if running:
+            await asyncio.wait(running, timeout=10)
+
+
+@asynccontextmanager
+async def stream_house(base: Path, handler: Handler = echo, **options: Any) -> AsyncIterator[House]:
+    """A gate, and behind it a server that runs `handler` per connection."""
+    private_directory(base / "inner")
+    async with serving(handler, path=base / "inner" / "g.sock"), empty_house(base, **options) as found:
+        yield found
 
 
 @asynccontextmanager
@@ -196,4 +202,4 @@ async def is_closed(sock: socket.socket) -> bool:
 
 def descriptors() -> int:
     """Returns how many this process has open."""
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the descriptor of the listing counts the same each time
+    return len(os.listdir("/proc/self/fd"))

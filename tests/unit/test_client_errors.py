@@ -6,6 +6,7 @@ import re
 import grpc
 import pytest
 from google.protobuf import any_pb2
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ REASONS = [name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason
 OWN = {"NOT_RUNNING", "UNTRUSTED_VAULT", "KEY_FILE", "TIMED_OUT"}
 
 
-def details(*messages: object, message: str = "Invalid parameters") -> bytes:
+def details(*messages: Message, message: str = "Invalid parameters") -> bytes:
     status = status_pb2.Status(code=3, message=message)
     for each in messages:
         packed = any_pb2.Any()

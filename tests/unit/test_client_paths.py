@@ -77,7 +77,7 @@ def test_a_directory_that_another_user_prepared_is_passed_over(home: Path, monke
     def refuse(_name: str) -> str:
         raise PermissionError
 
-    monkeypatch.setattr(paths.platformdirs, "user_runtime_dir", refuse)
+    monkeypatch.setattr("platformdirs.user_runtime_dir", refuse)
     assert paths.public_socket() == home / "system" / "vaultd.sock"
 
 

@@ -79,7 +79,7 @@ def test_after_lock_and_unlock_a_refused_call_is_made_once_more() -> None:
 def test_it_is_made_once_more_even_where_it_is_not_idempotent() -> None:
     script = Script({methods.ALLOW_CLIENT: client_service_pb2.AllowClientResponse(client={"name": "bot"})})
     session = script.session()
-    allow = {"name": "bot", "public_key": bytes(32), "uid": 1, "unit": "", "permissions": ()}
+    allow: dict[str, Any] = {"name": "bot", "public_key": bytes(32), "uid": 1, "unit": "", "permissions": ()}
     script.run(calls.allow_client(session, **allow))
     script.unlock()
     script.log.clear()

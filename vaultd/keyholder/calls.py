@@ -151,7 +151,7 @@ class Calls:
             request = requests.parse_request(signed)
         except VaultError:
             request = None
-        client = unlocked.clients.get(request.key_id.hex()) if request else None
+        client = unlocked.allowlist.client(request.key_id.hex()) if request else None
         # A stranger's request is verified too, under a key that can have signed nothing of the kind.
         public_key = client.public_key if client else unlocked.vault.identity
         try:

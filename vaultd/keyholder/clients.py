@@ -25,7 +25,7 @@ from vaultd.model import CONFIGURATIONS, EVERYTHING, REVEAL, AuditRow, ClientRow
 
 def find(unlocked: Unlocked, given: str) -> ClientRow:
     """Returns the client that a resource name or name refers to; ClientNotFoundError otherwise."""
-    row = unlocked.client_named(messages.reference(given, "clients"))
+    row = unlocked.allowlist.named(messages.reference(given, "clients"))
     if row is None:
         raise ClientNotFoundError
     return row
@@ -37,11 +37,12 @@ def allow(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.All
     new = records.client(given.name, given.public_key, given.uid, given.unit, given.permissions)
     _no_more_than_own(caller, new.permissions)
     key_id = requests.key_id(new.public_key).hex()
-    if key_id in unlocked.clients:
-        raise ClientExistsError(f"that key is already {unlocked.clients[key_id].name}'s", fields={"public_key": "is taken"})
-    if unlocked.client_named(new.name) is not None:
+    known = unlocked.allowlist.client(key_id)
+    if known is not None:
+        raise ClientExistsError(f"that key is already {known.name}'s", fields={"public_key": "is taken"})
+    if unlocked.allowlist.named(new.name) is not None:
         raise ClientExistsError(fields={"name": "is taken"})
-    if len(unlocked.clients) >= limits.MAX_CLIENTS:
+    if len(unlocked.allowlist) >= limits.MAX_CLIENTS:
         raise RecordInvalidError(fields={"name": f"at most {limits.MAX_CLIENTS} clients"})
     now = unlocked.clock.now_ms()
     row = ClientRow(
@@ -64,9 +65,9 @@ def list_clients(holder: Keyholder, unlocked: Unlocked, caller: Caller, request:
     yield from ()
     size = messages.page_size(request.page_size, limits.MAX_SEALED_PAGE, limits.MAX_SEALED_PAGE)
     after = messages.page_after(request.page_token)
-    rows = sorted((row for row in unlocked.clients.values() if row.name > after), key=lambda row: row.name)
+    rows = sorted((row for row in unlocked.allowlist if row.name > after), key=lambda row: row.name)
     answer = pb.ListClientsResponse(
-        clients=[messages.client(row, unlocked.grants_of(row.client)) for row in rows[:size]]
+        clients=[messages.client(row, unlocked.allowlist.grants_of(row.client)) for row in rows[:size]]
     )
     if len(rows) > size:
         answer.next_page_token = messages.page_token(rows[size - 1].name)
@@ -103,7 +104,7 @@ def update(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Up
     _keep_an_administrator(unlocked, old, new)
     detail = f"client {old.name}: {', '.join(sorted(changes))}"
     yield from holder.commit(unlocked, caller.entry(detail=detail), [(old, new)])
-    return pb.UpdateClientResponse(client=messages.client(new, unlocked.grants_of(new.client)))
+    return pb.UpdateClientResponse(client=messages.client(new, unlocked.allowlist.grants_of(new.client)))
 
 
 def revoke(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.RevokeClientRequest) -> Task:
@@ -115,7 +116,7 @@ def revoke(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Re
         old, state=ClientState.REVOKED, permissions=canonical_json([]), updated_ms=unlocked.clock.now_ms()
     )
     _keep_an_administrator(unlocked, old, new)
-    grants = unlocked.grants_of(old.client)
+    grants = unlocked.allowlist.grants_of(old.client)
     yield from holder.commit(unlocked, caller.entry(detail=f"client {old.name}"), [(old, new)], deletes=grants)
     return pb.RevokeClientResponse(client=messages.client(new, []))
 
@@ -136,7 +137,7 @@ def create_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request:
         raise RecordInvalidError(
             fields={"rate_count": f"at most {limits.MAX_RATE_COUNT} uses in at most {limits.MAX_RATE_SECONDS} s"}
         )
-    if len(unlocked.grants_of(client.client)) >= limits.MAX_GRANTS_PER_CLIENT:
+    if len(unlocked.allowlist.grants_of(client.client)) >= limits.MAX_GRANTS_PER_CLIENT:
         raise RecordInvalidError(fields={"grant": f"at most {limits.MAX_GRANTS_PER_CLIENT} grants for one client"})
     now = unlocked.clock.now_ms()
     not_after_ms = given.not_after.ToMilliseconds() if given.HasField("not_after") else 0
@@ -168,7 +169,7 @@ def create_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request:
 def delete_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.DeleteGrantRequest) -> Task:
     """Takes a grant back."""
     client = find(unlocked, request.client)
-    row = unlocked.grants.get(request.grant.rpartition("/")[2])
+    row = unlocked.allowlist.grant(request.grant.rpartition("/")[2])
     if row is None or row.client != client.client:
         raise GrantNotFoundError
     yield from holder.commit(unlocked, caller.entry(detail=f"{row.grant} of {client.name}"), deletes=[row])
@@ -183,7 +184,7 @@ def explain(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.E
     exchange = yield from exchanges.find(holder, unlocked, request.exchange)
     decision = policy.may_reveal(
         client,
-        unlocked.grants_of(client.client),
+        unlocked.allowlist.grants_of(client.client),
         exchange.exchange,
         request.configuration,
         unlocked.clock.now_ms(),
@@ -217,6 +218,6 @@ def _no_more_than_own(caller: Caller, permissions: tuple[str, ...]) -> None:
 
 
 def _keep_an_administrator(unlocked: Unlocked, old: Row, new: ClientRow) -> None:
-    rest = (new if row is old else row for row in unlocked.clients.values())
+    rest = (new if row is old else row for row in unlocked.allowlist)
     if not any(policy.is_administrator(row) for row in rest):
         raise LastAdministratorError

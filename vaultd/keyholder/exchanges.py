@@ -46,11 +46,11 @@ def find(holder: Keyholder, unlocked: Unlocked, given: str) -> Task:
     reference = messages.reference(given, "exchanges")
     if not 0 < len(reference) <= limits.MAX_NAME_CHARS:
         raise ExchangeNotFoundError
-    rows = yield from holder.fetch(unlocked, ExchangeRow, "exchange", reference)
+    row = yield from holder.fetch_one(unlocked, ExchangeRow, "exchange", reference, reference)
     # The server found it; whether it is the one that was asked for is checked here.
-    if len(rows) != 1 or reference.casefold() not in (rows[0].exchange, rows[0].name.casefold()):
+    if row is None or reference.casefold() not in (row.exchange, row.name.casefold()):
         raise ExchangeNotFoundError
-    return rows[0]
+    return row
 
 
 def credentials_of(holder: Keyholder, unlocked: Unlocked, exchange: str) -> Task:
@@ -88,7 +88,7 @@ def reveal(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Re
         exchange = None
     decision = policy.may_reveal(
         caller.client,
-        unlocked.grants_of(caller.client.client),
+        unlocked.allowlist.grants_of(caller.client.client),
         exchange.exchange if exchange else "",
         request.configuration,
         unlocked.clock.now_ms(),
@@ -132,10 +132,9 @@ def _credential(
     holder: Keyholder, unlocked: Unlocked, exchange: ExchangeRow, request: pb.RevealCredentialRequest
 ) -> Task:
     wanted = {"exchange": exchange.exchange, "configuration": request.configuration, "version": request.version}
-    rows = yield from holder.fetch(unlocked, CredentialRow, "credential", wanted)
-    if len(rows) != 1 or (rows[0].exchange, rows[0].configuration) != (exchange.exchange, request.configuration):
+    row = yield from holder.fetch_one(unlocked, CredentialRow, "credential", wanted, tuple(wanted.values()))
+    if row is None or (row.exchange, row.configuration) != (exchange.exchange, request.configuration):
         raise CredentialNotFoundError(f"{exchange.name} has no {request.configuration} key pair")
-    row: CredentialRow = rows[0]
     good = row.version == request.version if request.version else row.state == CredentialState.ACTIVE
     if not good or row.state not in USABLE:
         raise CredentialNotFoundError(f"version {row.version} is {row.state.lower()}")
@@ -312,7 +311,7 @@ def delete(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.De
     old = yield from find(holder, unlocked, request.exchange)
     _check_etag(old, request.etag)
     known = yield from credentials_of(holder, unlocked, old.exchange)
-    grants = [row for row in unlocked.grants.values() if row.exchange == old.exchange]
+    grants = unlocked.allowlist.grants_on(old.exchange)
     entry = caller.entry(exchange=old.exchange, detail=old.name)
     yield from holder.commit(unlocked, entry, deletes=[*known, *grants, old])
     return pb.DeleteExchangeResponse()

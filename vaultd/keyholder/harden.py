@@ -20,7 +20,7 @@ from typing import Final
 
 from vaultd.keyholder import landlock, seccomp
 from vaultd.keyholder.seccomp import syscall
-from vaultd.limits import KIB, MIB
+from vaultd.limits import HYGIENE_MARKER_BYTES, HYGIENE_PADDINGS, HYGIENE_WINDOW_BYTES, MIB
 
 
 @dataclass(frozen=True)
@@ -159,11 +159,6 @@ def _close_others(keep_fds: Collection[int]) -> Check:
 
 # --- memory hygiene -------------------------------------------------------------------------------------------------
 
-_MARKER_BYTES: Final = 32
-_WINDOW_BYTES: Final = MIB
-_PADDINGS: Final = (0, 24, 200, 600, 4 * KIB, 64 * KIB)
-"""A marker is freed in blocks of each size class: CPython's own arenas, tcache, small and large bins of glibc."""
-
 
 class _Span(ctypes.Structure):
     """struct iovec."""
@@ -183,7 +178,7 @@ def memory_hygiene_check() -> Check:
     Must run before `seal`. It works where /proc/self/mem does not: that is root's in a process that is not dumpable.
     """
     # Shared mappings: the scan reads private ones only, so it finds neither its own window nor the marker's one home.
-    with mmap.mmap(-1, mmap.PAGESIZE) as home, mmap.mmap(-1, _WINDOW_BYTES) as window:
+    with mmap.mmap(-1, mmap.PAGESIZE) as home, mmap.mmap(-1, HYGIENE_WINDOW_BYTES) as window:
         _draw(home)
         _spill(home)
         try:
@@ -192,7 +187,7 @@ def memory_hygiene_check() -> Check:
             detail = f"memory cannot be examined ({_name(error)}); secrets are wiped by hand only"
             return Check("memory_hygiene", False, detail)
         finally:
-            window[:] = bytes(_WINDOW_BYTES)
+            window[:] = bytes(HYGIENE_WINDOW_BYTES)
     if traces == 0 and not os.environ.get("LD_BIND_NOW"):
         return Check("memory_hygiene", False, "LD_BIND_NOW is not set; pieces of secrets can stay on the stack")
     if traces == 0:
@@ -202,14 +197,14 @@ def memory_hygiene_check() -> Check:
 
 def _draw(home: mmap.mmap) -> None:
     """Puts a random ASCII marker at the start of `home` without an object that holds all of it."""
-    for index in range(_MARKER_BYTES):
+    for index in range(HYGIENE_MARKER_BYTES):
         home[index] = 0x40 | os.urandom(1)[0] & 0x3F
 
 
 def _spill(home: mmap.mmap) -> None:
     """Makes and frees the copies that ordinary code makes of a secret."""
-    for padding in _PADDINGS:
-        piece = home[:_MARKER_BYTES]
+    for padding in HYGIENE_PADDINGS:
+        piece = home[:HYGIENE_MARKER_BYTES]
         text = piece.decode("ascii")
         padded = bytes(padding) + piece + bytes(padding)
         grown = bytearray(padded)
@@ -219,14 +214,14 @@ def _spill(home: mmap.mmap) -> None:
 
 def _count_traces(home: mmap.mmap, window: mmap.mmap) -> tuple[int, int]:
     """Returns how often a half of the marker occurs in the private writable memory, and its size in bytes."""
-    half = _MARKER_BYTES // 2
+    half = HYGIENE_MARKER_BYTES // 2
     target = ctypes.addressof(ctypes.c_char.from_buffer(window))
     traces = scanned = 0
-    with memoryview(home) as view, view[:half] as first, view[half:_MARKER_BYTES] as second:
+    with memoryview(home) as view, view[:half] as first, view[half:HYGIENE_MARKER_BYTES] as second:
         for start, end in _private_memory():
             # Windows overlap by one byte less than half a marker: a half across their edge is seen, and seen once.
-            for base in range(start, end, _WINDOW_BYTES - half + 1):
-                wanted = min(_WINDOW_BYTES, end - base)
+            for base in range(start, end, HYGIENE_WINDOW_BYTES - half + 1):
+                wanted = min(HYGIENE_WINDOW_BYTES, end - base)
                 length = _read_own_memory(base, target, wanted)
                 if length < wanted:
                     raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))

@@ -90,6 +90,10 @@ class Ledger:
         good, element = integrity.row_tag(self._row_key, row.table, row.values())
         return integrity.same(good, tag) and element in self._current
 
+    def holds(self, row: Row) -> bool:
+        """Says whether a row is the one last written."""
+        return integrity.row_tag(self._row_key, row.table, row.values())[1] in self._current
+
     def change(
         self,
         entry: Entry,

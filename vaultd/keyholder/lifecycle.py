@@ -29,6 +29,7 @@ from vaultd.errors import (
     WrongPassphraseError,
 )
 from vaultd.keyholder import records, slots
+from vaultd.keyholder.allowlist import Allowlist
 from vaultd.keyholder.clock import Clock
 from vaultd.keyholder.keys import Keys
 from vaultd.keyholder.ledger import Entry, Ledger
@@ -101,7 +102,7 @@ def initialize(holder: Keyholder, header: dict[str, Any], given: Sequence[Secret
         now,
     )
     ledger = Ledger(vault_id, holder.schema_version, keys.row, keys.integrity, keys.audit)
-    unlocked = Unlocked(vault, keys, ledger, clock, slots={}, clients={}, grants={})
+    unlocked = Unlocked(vault, keys, ledger, clock, {}, Allowlist())
     rows: list[Row] = [vault, *made, client]
     entry = Entry("initialize", peer, rule="unlock-socket", client=client.name)
     yield from holder.commit(unlocked, entry, [(None, row) for row in rows])
@@ -254,9 +255,8 @@ def _load(
         keys,
         ledger,
         Clock(tail.time_ms if tail else 0),
-        slots={row.slot: row for row in kept[SlotRow]},
-        clients={row.client: row for row in kept[ClientRow]},
-        grants={row.grant: row for row in kept[GrantRow]},
+        {row.slot: row for row in kept[SlotRow]},
+        Allowlist(kept[ClientRow], kept[GrantRow]),
     )
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 from vaultd.errors import OutOfMemoryError
 from vaultd.keyholder.harden import Check
 from vaultd.keyholder.seccomp import syscall
-from vaultd.limits import KIB
+from vaultd.limits import KIB, SECRET_ALIGNMENT
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -41,7 +41,6 @@ _libc.mmap.argtypes = [
 _libc.mlock.restype = ctypes.c_int
 _libc.mlock.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 _MAP_FIXED: Final = 0x10
-_ALIGNMENT: Final = 16
 _BYTES_HEADER: Final = bytes.__basicsize__ - 1
 """Offset of the content in a bytes object; the last byte of the basic size is the closing NUL."""
 _BYTES_HOLDERS: Final = 3
@@ -120,7 +119,7 @@ class SecretMemory:
         """
         if length < 1:
             raise ValueError("length must be positive")
-        rounded = -(-length // _ALIGNMENT) * _ALIGNMENT
+        rounded = -(-length // SECRET_ALIGNMENT) * SECRET_ALIGNMENT
         with self._lock:
             offset = 0
             # A copy, which is atomic: a buffer that is collected meanwhile takes itself out of the dict.

@@ -3,9 +3,9 @@
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vaultd import limits
 from vaultd.crypto import requests
@@ -15,18 +15,22 @@ from vaultd.errors import (
     VaultLockedError,
     VaultUninitializedError,
 )
+from vaultd.keyholder.allowlist import Allowlist
 from vaultd.keyholder.clock import Clock, boot_ns
 from vaultd.keyholder.keys import Keys
 from vaultd.keyholder.ledger import Entry, Ledger
 from vaultd.keyholder.loop import Ask, Loop, Task
 from vaultd.keyholder.nonces import Nonces
 from vaultd.keyholder.rates import Rates
+from vaultd.keyholder.recent import Recent
 from vaultd.keyholder.secretmem import SecretMemory
 from vaultd.kinds import Catalogue
 from vaultd.model import ClientRow, GrantRow, KdfParameters, Row, SlotRow, VaultRow, VaultState
 
 if TYPE_CHECKING:
     from vaultd.keyholder.calls import Calls
+
+R = TypeVar("R", bound=Row)
 
 
 @dataclass(slots=True)
@@ -38,20 +42,11 @@ class Unlocked:
     ledger: Ledger
     clock: Clock
     slots: dict[int, SlotRow]
-    clients: dict[str, ClientRow]
-    grants: dict[str, GrantRow]
+    allowlist: Allowlist
     epoch: bytes = field(default_factory=lambda: secrets.token_bytes(16))
     nonces: Nonces = field(default_factory=Nonces)
     rates: Rates = field(default_factory=Rates)
-
-    def client_named(self, name: str) -> ClientRow | None:
-        """Returns the client of a name, without regard to case."""
-        wanted = name.casefold()
-        return next((row for row in self.clients.values() if row.name.casefold() == wanted), None)
-
-    def grants_of(self, client: str) -> list[GrantRow]:
-        """Returns the grants of a client, in the order of their ids."""
-        return sorted((row for row in self.grants.values() if row.client == client), key=lambda row: row.grant)
+    recent: Recent = field(default_factory=Recent)
 
 
 class Keyholder:
@@ -170,9 +165,9 @@ class Keyholder:
         for row in puts:
             match row:
                 case ClientRow():
-                    unlocked.clients[row.client] = row
+                    unlocked.allowlist.put_client(row)
                 case GrantRow():
-                    unlocked.grants[row.grant] = row
+                    unlocked.allowlist.put_grant(row)
                 case SlotRow():
                     unlocked.slots[row.slot] = row
                 case VaultRow():
@@ -180,9 +175,26 @@ class Keyholder:
         for row in deletes:
             match row:
                 case GrantRow():
-                    del unlocked.grants[row.grant]
+                    unlocked.allowlist.drop_grant(row)
                 case SlotRow():
                     del unlocked.slots[row.slot]
+
+    def fetch_one(
+        self, unlocked: Unlocked, kind: type[R], name: str, payload: Any, wanted: Hashable
+    ) -> Task:
+        """Returns the one current row that the server finds, or None; asks only where it is not known.
+
+        Args:
+            wanted: What the row is remembered by.
+        """
+        row = unlocked.recent.get((name, wanted), unlocked.ledger)
+        if row is not None:
+            return row
+        rows = yield from self.fetch(unlocked, kind, name, payload)
+        if len(rows) != 1:
+            return None
+        unlocked.recent.put((name, wanted), rows[0])
+        return rows[0]
 
     def fetch(self, unlocked: Unlocked, kind: type[Row], name: str, payload: Any) -> Task:
         """Asks the server for rows and returns those that are current, as a list of `kind`.

@@ -12,10 +12,9 @@ It also stands between gRPC and whoever can reach the socket, which is everybody
   stays silent is dropped. Limit: one that said something and then falls silent is for gRPC's idle limit; when gRPC
   closes, so does the gate.
 * Threat: a caller that does not read. Measure: each direction holds one read at most and then stops reading the other
-  side; a direction in which nothing moves any more is closed. Limit: none known.
+  side; a direction in which nothing moves any more is closed.
 
-Callbacks on descriptors are used instead of asyncio's transports: half the work per read, no buffer per connection, and
-back-pressure that is visible here in full.
+Callbacks on descriptors replace asyncio's transports: less work per read, no buffer per connection, visible pressure.
 """
 
 import asyncio
@@ -24,6 +23,7 @@ import logging
 import os
 import resource
 import secrets
+import select
 import socket
 import time
 from collections import Counter
@@ -190,10 +190,7 @@ class Gate:
         self._by_uid -= Counter((connection.peer.uid,))  # drops the uid at zero, so that no uid stays for ever
 
     def _turn_away(self) -> bool:
-        """Out of descriptors: takes one waiting connection with the spare one, and closes it.
-
-        Otherwise the listener would stay readable and the loop would spin, or all would wait for us in vain.
-        """
+        """Out of descriptors: closes one waiting connection with the help of the spare one, or else the loop would spin."""
         if self._spare is None:
             return False
         os.close(self._spare)
@@ -246,8 +243,7 @@ class _Inside:
 class _Connection:
     """One caller: its socket, the gate's own to gRPC, and a flow each way.
 
-    The second socket is made when the caller first says something. Its name is in the table from before it connects
-    until before it is closed.
+    The second is made when the caller first speaks; its name is in the table from before it connects until it is closed.
     """
 
     def __init__(self, gate: Gate, inside: _Inside, client: socket.socket, peer: Peer) -> None:
@@ -302,13 +298,20 @@ class _Connection:
             self._gate.unreached += 1
             self.close()
             return
-        # A caller that has said all may still listen. gRPC never half-closes: when it has closed, so do we.
-        half_close = partial(inner.shutdown, socket.SHUT_WR)
-        up = _Flow(self._inside, self._client, inner, self.close, half_close)
-        down = _Flow(self._inside, inner, self._client, self.close, self.close)
+        up = _Flow(self._inside, self._client, inner, self.close, partial(self._said_all, inner))
+        down = _Flow(self._inside, inner, self._client, self.close, self.close)  # gRPC never closes one half only
         self._flows = (up, down)
         for flow in self._flows:
             flow.start()
+
+    def _said_all(self, inner: socket.socket) -> None:
+        """The caller may still listen, and then gRPC is only told the end; POLLHUP says that it has left altogether."""
+        poll = select.poll()
+        poll.register(self._client, 0)
+        if poll.poll(0):
+            self.close()
+        else:
+            inner.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Closes both sides. The name leaves the table before the kernel may give it to another socket."""

@@ -5,7 +5,7 @@ import click
 from vaultd_client.cli.completion import EXCHANGE
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.session import Group, Session, plain
-from vaultd_client.cli.views import audit_table
+from vaultd_client.cli.views import audit_table, exchange_names
 
 
 @click.group(cls=Group)
@@ -23,7 +23,8 @@ def show(session: Session, *, limit: int, client: str, exchange: str, decision: 
     """Show the latest entries, newest first."""
     with session.client() as vault:
         entries = vault.audit(limit=limit, client=client, exchange=exchange, decision=decision or "")
-    session.terminal.result({"entries": plain(entries)}, audit_table(entries) if entries else "No such entry.")
+        names = exchange_names(vault)
+    session.terminal.result({"entries": plain(entries)}, audit_table(entries, names) if entries else "No such entry.")
 
 
 @audit.command()

@@ -11,7 +11,8 @@ from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.grants import grant, ungrant, why
 from vaultd_client.cli.parsing import User
 from vaultd_client.cli.session import Group, Session, plain
-from vaultd_client.cli.views import client_table
+from vaultd_client.cli.views import client_table, exchange_names
+from vaultd_client.client import VaultClient
 from vaultd_client.errors import UninitializedError, UntrustedVaultError
 from vaultd_client.keys import ClientKey, Pin, parse_public
 from vaultd_client.models import Client
@@ -35,9 +36,10 @@ for command in (grant, ungrant, why):
 @click.option("--no-pin", is_flag=True, help="Pin no vault yet; later: vaultctl client pin.")
 @click.pass_obj
 def keygen(session: Session, *, path: Path | None, fingerprint: str | None, no_pin: bool) -> None:
-    """Make a key file at PATH, pin the running vault in it, and print the public key.
+    """Make a key file and print its public key.
 
-    Run it as the user who will use the key. Compare the fingerprint with the one that an administrator sees.
+    The file pins the vault that runs: compare the fingerprint with the one that an administrator sees. Run it as the
+    user who will use the key.
     """
     if no_pin and fingerprint:
         raise Failure("--no-pin and --fingerprint exclude each other", "leave one out")
@@ -83,7 +85,7 @@ def allow(session: Session, *, name: str, public_key: str, uid: int, unit: str, 
     raw = parse_public(_public_text(public_key))
     with session.client() as vault:
         allowed = vault.allow_client(name, raw, uid, unit=unit, permissions=permissions)
-    _show(session, allowed)
+        _show(session, vault, allowed)
     mine = ClientKey.load(session.key_path()).vault
     if mine is not None and not session.terminal.json:
         session.terminal.note(f"Its key file must pin {mine.fingerprint}; `vaultctl client keygen` shows what it does.")
@@ -96,7 +98,8 @@ def list_clients(session: Session) -> None:
     """List the clients with their grants."""
     with session.client() as vault:
         found = vault.clients()
-    session.terminal.result({"clients": plain(found)}, client_table(found))
+        names = exchange_names(vault)
+    session.terminal.result({"clients": plain(found)}, client_table(found, names))
 
 
 @client.command()
@@ -127,7 +130,7 @@ def update(
     if not changes:
         raise Failure("nothing to change", "vaultctl client update --help")
     with session.client() as vault:
-        _show(session, vault.update_client(name, **changes))
+        _show(session, vault, vault.update_client(name, **changes))
 
 
 @client.command()
@@ -136,7 +139,7 @@ def update(
 def disable(session: Session, *, name: str) -> None:
     """Switch a client off; its requests are refused."""
     with session.client() as vault:
-        _show(session, vault.update_client(name, state="DISABLED"))
+        _show(session, vault, vault.update_client(name, state="DISABLED"))
 
 
 @client.command()
@@ -145,7 +148,7 @@ def disable(session: Session, *, name: str) -> None:
 def enable(session: Session, *, name: str) -> None:
     """Switch a client on again."""
     with session.client() as vault:
-        _show(session, vault.update_client(name, state="ACTIVE"))
+        _show(session, vault, vault.update_client(name, state="ACTIVE"))
 
 
 @client.command()
@@ -157,11 +160,11 @@ def revoke(session: Session, *, name: str, yes: bool) -> None:
     if not yes and not prompts.confirm(f"Revoke {name} for good?"):
         raise click.Abort
     with session.client() as vault:
-        _show(session, vault.revoke_client(name))
+        _show(session, vault, vault.revoke_client(name))
 
 
-def _show(session: Session, found: Client) -> None:
-    session.terminal.result(plain(found), client_table([found]))
+def _show(session: Session, vault: VaultClient, found: Client) -> None:
+    session.terminal.result(plain(found), client_table([found], exchange_names(vault)))
 
 
 def _running(session: Session, fingerprint: str | None) -> Pin:

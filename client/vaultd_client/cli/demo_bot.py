@@ -16,7 +16,7 @@ def stranger(vault: VaultClient, name: str) -> None:
     """Lists what anybody may see, and asks for plaintext."""
     for exchange in vault.list():
         masks = {half.configuration: dict(half.active.masks) for half in exchange.configurations if half.active}
-        tell(f"list {exchange.name}", json.dumps(masks))
+        tell(f"list {exchange.name}", json.dumps(masks, ensure_ascii=False))
     attempt(vault, name, "read")
 
 

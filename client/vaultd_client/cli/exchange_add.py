@@ -12,8 +12,9 @@ from vaultd_client.cli.parsing import Label
 from vaultd_client.cli.session import Command, Session, plain
 from vaultd_client.cli.views import credential_table, exchange_facts
 from vaultd_client.client import VaultClient
-from vaultd_client.errors import LockedError, UninitializedError
+from vaultd_client.errors import ExistsError, LockedError, NotFoundError, UninitializedError
 from vaultd_client.fields import FieldValues
+from vaultd_client.keys import ClientKey
 
 HALVES = ("read", "write")
 
@@ -63,10 +64,11 @@ def add(
         document = key_pairs.document(from_stdin=from_stdin, fields_fd=fields_fd)
         draft = document or key_pairs.empty()
         if document is None:
-            require_unlocked(client)
+            require_ready(session, client)
         name = name or draft.name or prompts.ask("Name of the exchange", instead="NAME")
         kind = kind or draft.kind or prompts.ask("Kind, such as binance", instead="--kind")
         if document is None:
+            require_new(client, name)
             configurations: Mapping[str, FieldValues] = _asked(session, client, kind, halves)
         else:
             configurations = _documented(draft, halves)
@@ -100,7 +102,7 @@ def rotate(session: Session, *, name: str, configuration: str, from_stdin: bool,
     with session.client() as client:
         document = key_pairs.document(from_stdin=from_stdin, fields_fd=fields_fd)
         if document is None:
-            require_unlocked(client)
+            require_ready(session, client)
             kind = client.kind(look_up(client, name).kind)
             fields: FieldValues = key_pairs.ask_pair(session.terminal, kind, configuration)
         else:
@@ -113,17 +115,32 @@ def rotate(session: Session, *, name: str, configuration: str, from_stdin: bool,
     session.terminal.result(shown, text, credential_table(changed))
 
 
-def require_unlocked(client: VaultClient) -> None:
+def require_ready(session: Session, client: VaultClient) -> None:
     """Refuses before a person has typed a secret that could not be stored.
 
     Raises:
         LockedError, UninitializedError: The vault cannot take it.
+        KeyFileError: There is no key to sign with.
     """
+    ClientKey.load(session.key_path())
     state = client.vault().state
     if state == "UNINITIALIZED":
         raise UninitializedError("the vault was never initialized")
     if state != "UNLOCKED":
         raise LockedError("the vault is locked")
+
+
+def require_new(client: VaultClient, name: str) -> None:
+    """Refuses a name that is taken, for the same reason.
+
+    Raises:
+        ExistsError: It is taken.
+    """
+    try:
+        client.get(name)
+    except NotFoundError:
+        return
+    raise ExistsError(f"an exchange of the name {name} exists")
 
 
 def _asked(session: Session, client: VaultClient, kind: str, halves: Sequence[str]) -> Mapping[str, FieldValues]:

@@ -9,7 +9,7 @@ from vaultd_client.cli.completion import EXCHANGE
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.parsing import Rate, Until
 from vaultd_client.cli.session import Command, Session, plain
-from vaultd_client.cli.views import audit_table, grant_text
+from vaultd_client.cli.views import audit_table, exchange_names, grant_text
 
 
 @click.command(cls=Command)
@@ -37,7 +37,8 @@ def grant(
     """Let a client have plaintext of one half of an exchange. EXCHANGE may be '*' for every one."""
     with session.client() as vault:
         made = vault.create_grant(client, exchange, configuration, not_after=until, rate=rate)
-    session.terminal.result(plain(made), grant_text(made))
+        names = exchange_names(vault)
+    session.terminal.result(plain(made), grant_text(made, names))
 
 
 @click.command(cls=Command)
@@ -58,13 +59,17 @@ def ungrant(session: Session, *, client: str, grant: str) -> None:
 @click.option("--exit-code", is_flag=True, help="End with 6 where it would be refused.")
 @click.pass_context
 def why(ctx: click.Context, *, client: str, exchange: str, configuration: str, exit_code: bool) -> None:
-    """Explain which rule allows or denies a client one half of an exchange, step by step."""
+    """Explain what allows or denies a client.
+
+    Names the rule that decides for one half of an exchange, and every step before it.
+    """
     session = ctx.ensure_object(Session)
     with session.client() as vault:
         access = vault.why(client, exchange, configuration)
+        names = exchange_names(vault)
     verdict = f"{'allowed' if access.allowed else 'denied'}: {access.rule}"
     steps = [f"  {number}. {step}" for number, step in enumerate(access.steps, 1)]
-    denials: list[Any] = ["", "Latest denials:", audit_table(access.denials)] if access.denials else []
+    denials: list[Any] = ["", "Latest denials:", audit_table(access.denials, names)] if access.denials else []
     session.terminal.result(plain(access), verdict, *steps, *denials)
     if exit_code and not access.allowed:
         ctx.exit(ExitCode.REFUSED)

@@ -1,12 +1,13 @@
 """The root of the command tree, and the one place where errors become a line, a hint and an exit code."""
 
+import io
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -85,27 +86,38 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     except Failure as failure:
-        return _report(session.terminal, failure.reason, failure.text, failure.fields, failure.hint, failure.code)
+        document = _document(failure.reason, failure.text, failure.fields, failure.hint)
+        return _report(session.terminal, document, failure.code)
     except click.UsageError as usage:
         path = usage.ctx.command_path if usage.ctx else PROGRAM
-        return _report(session.terminal, "usage", usage.format_message(), {}, f"{path} --help", ExitCode.USAGE)
+        document = _document("usage", usage.format_message(), {}, f"{path} --help")
+        return _report(session.terminal, document, ExitCode.USAGE)
     except VaultClientError as error:
-        code = exit_code(error.reason)
-        return _report(session.terminal, error.reason.lower(), error.message, error.fields, error.hint, code)
+        document = _document(error.reason.lower(), error.message, error.fields, error.hint)
+        return _report(session.terminal, {**document, "metadata": error.metadata}, exit_code(error.reason))
     except Exception as defect:  # noqa: BLE001 - the last resort: a traceback may quote a secret
-        return _report(session.terminal, "internal", _defect(defect), {}, "please report this line", ExitCode.INTERNAL)
+        document = _document("internal", _defect(defect), {}, "please report this line")
+        return _report(session.terminal, document, ExitCode.INTERNAL)
     return returned if isinstance(returned, int) else ExitCode.OK
 
 
-def _report(
-    terminal: Terminal, reason: str, text: str, fields: Mapping[str, str], hint: str, code: ExitCode
-) -> ExitCode:
+def _document(reason: str, text: str, fields: Mapping[str, str], hint: str) -> dict[str, Any]:
+    """Returns an error as `--json` prints it."""
+    return {
+        "error": reason,
+        "error_description": text,
+        "error_attributes": {name: [problem] for name, problem in fields.items()},
+        "hint": hint,
+        "metadata": {},
+    }
+
+
+def _report(terminal: Terminal, document: Mapping[str, Any], code: ExitCode) -> ExitCode:
     if terminal.json:
-        attributes = {name: [problem] for name, problem in fields.items()}
-        document = {"error": reason, "error_description": text, "error_attributes": attributes, "hint": hint}
         terminal.result(document)
     else:
-        terminal.error("; ".join([text, *(f"{name}: {problem}" for name, problem in fields.items())]), hint)
+        fields = [f"{name}: {problem}" for name, (problem,) in document["error_attributes"].items()]
+        terminal.error("; ".join([document["error_description"], *fields]), document["hint"])
     return code
 
 
@@ -126,6 +138,9 @@ def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
 def main() -> NoReturn:
     """Entry point of `vaultctl`."""
     forbid_dumps()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a mask has an ellipsis, which not every locale can write
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, _terminated)
     sys.exit(run(sys.argv[1:]))

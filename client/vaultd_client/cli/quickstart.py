@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import shlex
-import subprocess  # noqa: TC003 - the type of what another module starts
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +29,9 @@ NEXT = """For a vault that stays:
 @click.command(cls=Command)
 @click.pass_obj
 def quickstart(session: Session) -> None:
-    """Show everything on a throw-away vault with made-up keys; nothing is left behind.
+    """Show everything on a throw-away vault.
+
+    Real processes, made-up keys, nothing left behind.
 
     Ends with 0 only where every step really did what it says.
     """
@@ -39,13 +41,14 @@ def quickstart(session: Session) -> None:
     show.title("A throw-away vault: a real daemon in a temporary directory")
     show.command("vaultd")
     with throw_away_vault() as vault:
+        show.output(vault.ready)
         keys = {half: _made_up() for half in ("read", "write")}
         _make(show, vault)
         _add(show, vault, keys)
         _stranger(show, vault, keys)
         _bot(show, vault, keys["read"])
     show.title("The vault and everything in it is removed")
-    session.terminal.say(NEXT)
+    session.terminal.say(f"\n{NEXT}")
     session.terminal.result({"ok": True, "steps": show.titles})
 
 
@@ -111,7 +114,7 @@ class Program:
             Failure: It tells something else.
         """
         line = self.stdout.readline()
-        show.output(line)
+        show.output(line if " -> " in line else line + self.stdout.read())  # a traceback ends with the program
         said, _, result = line.strip().partition(" -> ")
         show.require(said == what, f"the program did not tell of {what}")
         return result

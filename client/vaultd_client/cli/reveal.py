@@ -43,10 +43,10 @@ def reveal(
         credential = client.reveal(exchange, configuration, version)
     if field is not None:
         value = _one(credential, field)
-        session.terminal.plaintext(json.dumps(value, ensure_ascii=False) if session.terminal.json else value)
+        session.terminal.plaintext(json.dumps(value) if session.terminal.json else value)
     else:
         document = credential.ccxt() if form == "ccxt" else _whole(credential)
-        session.terminal.plaintext(json.dumps(document, indent=2, ensure_ascii=False))
+        session.terminal.plaintext(json.dumps(document, indent=2))
 
 
 def _one(credential: RevealedCredential, field: str) -> str:

@@ -76,7 +76,7 @@ class Terminal:
             shown: What a person reads: lines of text and tables.
         """
         if self.json:
-            self._out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+            self._out.write(json.dumps(document, indent=2) + "\n")
             self._out.flush()
             return
         for each in shown:
@@ -96,9 +96,10 @@ class Terminal:
                 self._results.print(Text(clean(line), style=style), soft_wrap=True)
 
     def plaintext(self, text: str) -> None:
-        """Writes what was revealed to stdout, as it is. Only `vaultctl reveal` may call this."""
-        self._out.write(text + "\n")
+        """Writes what was revealed to stdout, as UTF-8 whatever the locale. Only `vaultctl reveal` may call this."""
         self._out.flush()
+        self._out.buffer.write(f"{text}\n".encode())
+        self._out.buffer.flush()
 
     def note(self, text: str, style: str = "") -> None:
         """Writes one line for the person to stderr."""

@@ -46,6 +46,8 @@ class ThrowAwayVault:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.ready = ""
+        """What the daemon said when it served."""
         (directory / "vaultd.toml").touch()  # the user's own settings are for his own vault
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("VAULTD_")}
         self.environment |= {
@@ -54,6 +56,7 @@ class ThrowAwayVault:
             "VAULTD_ANCHOR_DIR": str(directory / "anchor"),
             "VAULTD_CONFIG": str(directory / "vaultd.toml"),
             "VAULTD_KEY": str(directory / "admin.key"),
+            "PYTHONIOENCODING": "utf-8",
         }
 
     def state(self) -> str:
@@ -74,7 +77,7 @@ class ThrowAwayVault:
             env=self.environment,
             input=given if given is not None else "",
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=COMMAND_SECONDS,
             check=False,
         )
@@ -89,7 +92,7 @@ class ThrowAwayVault:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
         )
 
 
@@ -103,7 +106,7 @@ def throw_away_vault() -> Iterator[ThrowAwayVault]:
     program = _daemon()
     with _directory() as directory:
         vault = ThrowAwayVault(directory)
-        with _running(program, vault.environment, directory):
+        with _running(program, vault.environment, directory) as vault.ready:
             yield vault
 
 
@@ -132,17 +135,16 @@ def _directory() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _running(program: str, environment: Mapping[str, str], directory: Path) -> Iterator[None]:
+def _running(program: str, environment: Mapping[str, str], directory: Path) -> Iterator[str]:
     process = subprocess.Popen(  # noqa: S603 - the daemon that _daemon found
-        [program], cwd=directory, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [program], cwd=directory, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8"
     )
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     assert process.stderr is not None
     reader = threading.Thread(target=_forward, args=(process.stderr, lines), daemon=True)
     reader.start()
     try:
-        _await_ready(lines)
-        yield
+        yield _await_ready(lines)
     finally:
         process.terminate()
         try:
@@ -159,7 +161,7 @@ def _forward(stream: IO[str], lines: "queue.SimpleQueue[str]") -> None:
     lines.put("")
 
 
-def _await_ready(lines: "queue.SimpleQueue[str]") -> None:
+def _await_ready(lines: "queue.SimpleQueue[str]") -> str:
     until, said = time.monotonic() + START_SECONDS, ""
     while not said.startswith(READY):
         try:
@@ -174,3 +176,4 @@ def _await_ready(lines: "queue.SimpleQueue[str]") -> None:
                 reason="quickstart_failed",
             )
         said = line
+    return said

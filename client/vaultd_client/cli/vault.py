@@ -27,7 +27,7 @@ from vaultd_client.slots import Unlocked, UnlockStatus
 from vaultd_client.unlock import UnlockClient
 
 FREE_FAILURES = 5
-"""So many wrong passphrases cost no wait; the daemon decides, this is only told."""
+"""The daemon decides; this is only told."""
 
 
 @click.command(cls=Command)
@@ -37,10 +37,11 @@ FREE_FAILURES = 5
 @click.option("--accept-rollback", is_flag=True, help="Take a store that is older than its anchor: a restored backup.")
 @click.pass_obj
 def unlock(session: Session, /, *, slot: int | None, wait: bool, accept_rollback: bool, **opening: Any) -> None:
-    """Unlock the vault with a passphrase, a recovery code or a machine key.
+    """Unlock the vault.
 
-    Says so where it is unlocked already. Prints generation, time and integrity of the store: compare them with those of
-    the last time if you fear that somebody put an old store in its place.
+    Takes a passphrase, a recovery code or a machine key, and says so where it is unlocked already. Prints generation,
+    time and integrity of the store: compare them with those of the last time if you fear that somebody put an old store
+    in its place.
     """
     wanted = Opening(**opening)
     pin = _pinned(session)
@@ -79,11 +80,8 @@ def _unlocked(
 def _after_failure(error: VaultClientError) -> str:
     failures, delay = (int(error.metadata.get(name, "0") or "0") for name in ("failures", "retry_after_ms"))
     if delay:
-        return f"{failures} wrong ones in a row; wait {_seconds(delay)}, then: vaultctl unlock"
-    left = FREE_FAILURES - failures
-    if failures and left >= 0:
-        return f"{failures} wrong in a row, {left} more before each one costs a wait; try again: vaultctl unlock"
-    return error.hint
+        return f"{failures} wrong in a row; wait {_seconds(delay)}, then: vaultctl unlock"
+    return f"{failures} wrong in a row; after {FREE_FAILURES} each costs a wait; try again: vaultctl unlock"
 
 
 def _wait(session: Session, status: UnlockStatus, *, patient: bool) -> None:
@@ -156,7 +154,10 @@ def lock(session: Session) -> None:
 @click.option("--exit-code", is_flag=True, help="End with 4 where it is locked, 5 where it was never initialized.")
 @click.pass_context
 def status(ctx: click.Context, *, exit_code: bool) -> None:
-    """Show state, identity, sockets, self-tests and protections of the vault."""
+    """Show state, identity and health of the vault.
+
+    Health is the self-tests and protections; where one does not hold, its fallback is named.
+    """
     session = ctx.ensure_object(Session)
     with session.client() as client:
         vault = client.vault()

@@ -1,12 +1,14 @@
 """What a person sees of the vault's values: tables and lines. `--json` prints the values themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
 from vaultd_client.cli.session import moment
 from vaultd_client.cli.terminal import facts, table
+from vaultd_client.client import VaultClient
 from vaultd_client.models import AuditEntry, Client, Configuration, Credential, Exchange, Grant
+from vaultd_client.revealed import FIELD_NAMES
 
 
 def exchange_table(exchanges: Sequence[Exchange]) -> Table:
@@ -55,12 +57,18 @@ def credential_table(exchange: Exchange) -> Table:
 
 
 def masks(credential: Credential) -> str:
-    """Returns the fields of a credential as masks."""
-    return ", ".join(f"{name} {mask or '(set)'}" for name, mask in credential.masks.items())
+    """Returns the fields of a credential as masks, in the order of FIELD_NAMES."""
+    names = sorted(credential.masks, key=lambda name: (FIELD_NAMES.index(name) if name in FIELD_NAMES else 99, name))
+    return ", ".join(f"{name} {credential.masks[name] or '(set)'}" for name in names)
 
 
-def client_table(clients: Sequence[Client]) -> Table:
-    """Returns one row per client."""
+def exchange_names(vault: VaultClient) -> Mapping[str, str]:
+    """Returns id to name of the exchanges in the open list; a person reads names."""
+    return {each.id: each.name for each in vault.list()}
+
+
+def client_table(clients: Sequence[Client], names: Mapping[str, str]) -> Table:
+    """Returns one row per client; `names` is what `exchange_names` returned."""
     rows = [
         (
             each.name,
@@ -68,16 +76,16 @@ def client_table(clients: Sequence[Client]) -> Table:
             each.uid,
             each.unit or "-",
             ", ".join(each.permissions) or "-",
-            "; ".join(grant_text(grant) for grant in each.grants) or "-",
+            "; ".join(grant_text(grant, names) for grant in each.grants) or "-",
         )
         for each in clients
     ]
     return table(("NAME", "STATE", "UID", "UNIT", "PERMISSIONS", "GRANTS"), rows)
 
 
-def grant_text(grant: Grant) -> str:
+def grant_text(grant: Grant, names: Mapping[str, str]) -> str:
     """Returns a grant as one line."""
-    text = f"{grant.id}: {grant.operation} {grant.exchange} {grant.configuration}"
+    text = f"{grant.id}: {grant.operation} {names.get(grant.exchange, grant.exchange)} {grant.configuration}"
     if grant.not_after:
         text += f" until {moment(grant.not_after)}"
     if grant.rate_count:
@@ -85,7 +93,7 @@ def grant_text(grant: Grant) -> str:
     return text
 
 
-def audit_table(entries: Sequence[AuditEntry]) -> Table:
+def audit_table(entries: Sequence[AuditEntry], names: Mapping[str, str]) -> Table:
     """Returns one row per audit entry."""
     rows = [
         (
@@ -95,7 +103,7 @@ def audit_table(entries: Sequence[AuditEntry]) -> Table:
             each.method.rpartition("/")[2],
             each.client or "-",
             f"{each.uid}/{each.pid}" + (f" {each.unit}" if each.unit else ""),
-            "/".join(part for part in (each.exchange, each.configuration) if part) or "-",
+            "/".join(part for part in (names.get(each.exchange, each.exchange), each.configuration) if part) or "-",
             each.rule + (f" (x{each.count})" if each.count > 1 else ""),
             each.detail,
         )
