@@ -23,11 +23,17 @@ from typing import Any
 
 import platformdirs
 
+from vaultd import limits
 from vaultd.errors import ConfigInvalidError
 from vaultd.model import KdfParameters
 
 _PATHS = ("runtime_dir", "socket", "unlock_socket", "data_dir", "anchor_dir")
 _KNOWN = {*_PATHS, "unlock_group", "kdf"}
+_KDF_BOUNDS = {
+    "memory_kib": (limits.ARGON2_MIN_MEMORY_KIB, limits.ARGON2_MAX_MEMORY_KIB),
+    "passes": (limits.ARGON2_MIN_PASSES, limits.ARGON2_MAX_PASSES),
+    "lanes": (1, limits.ARGON2_MAX_LANES),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +125,8 @@ def _kdf(given: Any) -> KdfParameters | None:
     names = ("memory_kib", "passes", "lanes")
     if not isinstance(given, dict) or set(given) != set(names) or any(type(given[name]) is not int for name in names):
         raise ConfigInvalidError("[kdf] needs memory_kib, passes and lanes, whole numbers", fields={"kdf": "is wrong"})
+    for name, (least, most) in _KDF_BOUNDS.items():
+        if not least <= given[name] <= most:
+            # Found here, not at the next unlock, which could not upgrade the slot and would have to refuse.
+            raise ConfigInvalidError(f"[kdf] {name} must be {least} to {most}", fields={"kdf": f"{name} is wrong"})
     return KdfParameters(*(given[name] for name in names))

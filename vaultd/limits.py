@@ -16,7 +16,7 @@ TAG_BYTES: Final = 16
 SALT_BYTES: Final = 16
 """Argon2id salt (RFC 9106, section 3.1)."""
 MAC_BYTES: Final = 32
-"""HMAC-SHA-256 output, and each half of HMAC-SHA-512's."""
+"""HMAC-SHA-256 output, and each half of keyed BLAKE2b-512's."""
 SIGNATURE_BYTES: Final = 64
 """Ed25519 signature (RFC 8032)."""
 FORMAT_VERSION: Final = 1

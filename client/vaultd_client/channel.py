@@ -20,10 +20,11 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.service_config_disable_resolution", 1),
     # Two channels to one path must not share a connection: the second may be meant for another daemon.
     ("grpc.use_local_subchannel_pool", 1),
-    # gRPC waits a second or more before it connects again; a bot's next try must find a restarted daemon.
+    # gRPC waits a second to two minutes before it connects again; the next try must find a daemon that was restarted.
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 200),
+    # How long one attempt to connect may take; despite its name no pause between two.
+    ("grpc.min_reconnect_backoff_ms", 5000),
 )
 
 SocketPath = str | os.PathLike[str] | None

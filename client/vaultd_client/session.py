@@ -24,6 +24,7 @@ from vaultd_api.v1 import envelope_pb2, exchange_service_pb2, resources_pb2, vau
 from vaultd_client import methods, wire
 from vaultd_client.errors import (
     InternalError,
+    InvalidError,
     KeyFileError,
     LockedError,
     NotRunningError,
@@ -128,11 +129,15 @@ class Binding:
 
 
 def open_call(method: Method[Response], request: Message) -> Call[Response]:
-    """Makes an open call."""
+    """Makes an open call; InvalidError where the request is larger than the vault takes."""
     pauses = iter(PAUSES if method.idempotent else ())
+    serialized = request.SerializeToString()
+    if len(serialized) > wire.MAX_SIGNED_BYTES:
+        # gRPC itself would refuse it, with the code that also says that the vault is busy.
+        raise InvalidError("the request is too large", reason="REQUEST_TOO_LARGE")
     while True:
         try:
-            answer = yield Send(method.path, request.SerializeToString(), signed=False)
+            answer = yield Send(method.path, serialized, signed=False)
         except NotRunningError:
             pause = next(pauses, None)
             if pause is None:

@@ -172,9 +172,10 @@ def test_a_child_whose_parent_is_gone_does_not_start() -> None:
             assert (b"the parent of this keyholder is gone" in said) == bool(code)
 
 
-def test_descriptors_that_were_not_given_are_closed() -> None:
+@pytest.mark.parametrize("missing", ["", "close_range"])
+def test_descriptors_that_were_not_given_are_closed(missing: str) -> None:
     kept, other = os.pipe()
-    with Child("early", str(os.getpid()), str(kept), pass_fds=(kept, other)) as child:
+    with Child("early", str(os.getpid()), str(kept), env={"MISSING": missing}, pass_fds=(kept, other)) as child:
         told = child.says()
     os.close(kept)
     os.close(other)
@@ -208,6 +209,13 @@ def test_the_hygiene_check_notices_a_missing_variable(missing: str) -> None:
 def test_the_hygiene_check_notices_that_tcache_is_on() -> None:
     with Child("hygiene", env=HYGIENE | {"GLIBC_TUNABLES": "glibc.malloc.perturb=170"}) as child:
         assert [check[:2] for check in child.says()] == [["memory_hygiene", False]] * 20
+
+
+def test_the_hygiene_check_says_when_it_cannot_look() -> None:
+    with Child("hygiene", env=HYGIENE | {"MISSING": "process_vm_readv"}) as child:
+        assert {tuple(check) for check in child.says()} == {
+            ("memory_hygiene", False, "memory cannot be examined (ENOSYS); secrets are wiped by hand only")
+        }
 
 
 # --- the seal -----------------------------------------------------------------------------------------------------
@@ -801,6 +809,8 @@ def parent(guard: str) -> None:
 
 def early(parent_pid: str, *keep: str) -> None:
     """Shows what `harden_early` changes."""
+    if missing := os.environ.get("MISSING"):
+        forbid(missing)
     before = open_fds()
     checks = harden_early(int(parent_pid), [int(fd) for fd in keep])
     say(
@@ -817,6 +827,8 @@ def hygiene() -> None:
     """Checks the memory twenty times, as an unprivileged process that is not dumpable."""
     become_nobody()
     harden_early(os.getppid(), ())
+    if missing := os.environ.get("MISSING"):
+        forbid(missing)
     say([astuple(memory_hygiene_check()) for _ in range(20)])
 
 

@@ -44,9 +44,12 @@ def decrypt_into(key: Buffer, blob: Buffer, aad: bytes, out: memoryview) -> None
     """Decrypts a blob into `out`, whose length must be `plaintext_length(blob)`.
 
     Raises:
-        StoreDamagedError: The key, the associated data or the blob is not the right one; nothing says which.
+        StoreDamagedError: The key, the associated data or the blob is not the right one; nothing says which. `out` is
+            zero then.
     """
     try:
         AESGCM(key).decrypt_into(bytes(blob[:NONCE_BYTES]), blob[NONCE_BYTES:], aad, out)
     except InvalidTag:
+        # OpenSSL decrypts before it has seen the tag: what did not verify must not stay where a caller could use it.
+        out[:] = bytes(len(out))
         raise StoreDamagedError from None

@@ -16,6 +16,7 @@ import msgpack
 
 from vaultd.crypto.aead import Buffer
 from vaultd.limits import MAC_BYTES
+from vaultd.packing import pack_row
 
 ANCHOR_MAGIC = b"vaultd-anchor-v1"
 ANCHOR_BYTES = len(ANCHOR_MAGIC) + 16 + 8 + MAC_BYTES + MAC_BYTES
@@ -23,8 +24,12 @@ _MODULUS = 1 << 256
 
 
 def row_tag(row_key: Buffer, table: str, values: Sequence[Any]) -> tuple[bytes, bytes]:
-    """Returns tag and element of a row, 32 bytes each. The columns are encoded as one MessagePack array."""
-    packed: bytes = msgpack.packb([table, *values])
+    """Returns tag and element of a row, 32 bytes each."""
+    return packed_tag(row_key, pack_row(table, values))
+
+
+def packed_tag(row_key: Buffer, packed: bytes) -> tuple[bytes, bytes]:
+    """Returns tag and element of a row that is packed already, 32 bytes each."""
     mac = hashlib.blake2b(packed, key=row_key, digest_size=2 * MAC_BYTES, person=b"vaultd-row-v1").digest()
     return mac[:MAC_BYTES], mac[MAC_BYTES:]
 
@@ -32,6 +37,11 @@ def row_tag(row_key: Buffer, table: str, values: Sequence[Any]) -> tuple[bytes, 
 def add(total: int, element: bytes) -> int:
     """Returns the sum with one row more."""
     return (total + int.from_bytes(element, "big")) % _MODULUS
+
+
+def add_sum(total: int, elements: int) -> int:
+    """Returns the sum with many rows more, whose elements were added up already."""
+    return (total + elements) % _MODULUS
 
 
 def remove(total: int, element: bytes) -> int:

@@ -1,6 +1,6 @@
 """The keyholder process: hardened first, everything else after. Started by `keyholder.process`, never by hand.
 
-usage: python -s -P -m vaultd.keyholder PARENT_PID LINK_FD UNLOCK_FD
+usage: python -s -S -P -m vaultd.keyholder PARENT_PID LINK_FD UNLOCK_FD
 """
 
 import sys

@@ -14,23 +14,13 @@ import os
 import resource
 import signal
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from vaultd.keyholder import landlock, seccomp
 from vaultd.keyholder.seccomp import syscall
 from vaultd.limits import HYGIENE_MARKER_BYTES, HYGIENE_PADDINGS, HYGIENE_WINDOW_BYTES, MIB
-
-
-@dataclass(frozen=True)
-class Check:
-    """One protection: whether it is in force, and what was found; where it is not, the fallback that is in force."""
-
-    name: str
-    ok: bool
-    detail: str
-
+from vaultd.model import Check
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_GET_PDEATHSIG: Final = 2
@@ -172,7 +162,7 @@ def memory_hygiene_check() -> Check:
     Threat: bytes, str and library buffers leave copies of secrets in freed memory. Measure: the keyholder runs with
     PYTHONMALLOC=malloc, glibc.malloc.perturb and no tcache, which overwrite a block when it is freed, and LD_BIND_NOW,
     which keeps vector registers off the stack; none of these is a stable interface, hence this check. Limit: it says
-    nothing of live objects, glibc leaves the last 8 bytes of a freed block alone, and of LD_BIND_NOW it sees only that
+    nothing of live objects, glibc leaves the last 8 bytes of a small freed block, and of LD_BIND_NOW it sees only that
     it was asked for. Takes about 10 ms.
 
     Must run before `seal`. It works where /proc/self/mem does not: that is root's in a process that is not dumpable.

@@ -20,6 +20,7 @@ from typing import Any
 from vaultd import limits
 from vaultd.crypto import envelope, integrity, kdf, requests
 from vaultd.errors import (
+    OutOfMemoryError,
     RecordInvalidError,
     StoreDamagedError,
     StoreRolledBackError,
@@ -51,6 +52,7 @@ from vaultd.model import (
     SlotRow,
     VaultRow,
 )
+from vaultd.packing import unpack_row
 
 _LOCK_AUDIT_SECONDS = 1.0
 """How long lock waits for its audit entry: a full or hanging disk must not keep the keys alive."""
@@ -117,21 +119,27 @@ def unlock(holder: Keyholder, header: dict[str, Any], given: Sequence[SecretBuff
         raise RecordInvalidError(fields={"secrets": "one secret"})
     if holder.busy:
         raise UnlockBusyError
+    # To the end, not only while the secret is tried: a second unlock would read a store that the first is changing.
     holder.busy = True
+    try:
+        return (yield from _unlock(holder, header, kind, given[0], peer))
+    finally:
+        holder.busy = False
+
+
+def _unlock(holder: Keyholder, header: dict[str, Any], kind: SlotKind, given: SecretBuffer, peer: PeerFacts) -> Task:
     keys = Keys(holder.memory)
     try:
-        found = yield Ask("open")
-        vault, slot = yield from _try_slots(holder, keys, found, kind, header.get("slot"), given[0])
+        found = yield Ask("open", {"check": True})
+        vault, slot = yield from _try_slots(holder, keys, found, kind, header.get("slot"), given)
     except BaseException:
         keys.close()
         raise
-    finally:
-        holder.busy = False
     try:
         unlocked = yield from _load(holder, keys, vault, found, accept_rollback=header.get("accept_rollback") is True)
-        upgraded = yield from _settle(holder, unlocked, slot, given[0], peer, header)
-    except VaultError:
-        holder.leave("the store did not pass its checks")
+        upgraded = yield from _settle(holder, unlocked, slot, given, peer, header)
+    except BaseException as error:
+        holder.leave(f"unlock failed: {error.message if isinstance(error, VaultError) else VaultError.default}")
         raise
     holder.enter_unlocked(unlocked)
     ledger = unlocked.ledger
@@ -172,7 +180,7 @@ def try_secret(holder: Keyholder, kind: SlotKind, slot: Any, given: SecretBuffer
     holder.busy = True
     scratch = Keys(holder.memory)
     try:
-        found = yield Ask("open")
+        found = yield Ask("open", {"check": False})
         _, row = yield from _try_slots(holder, scratch, found, kind, slot, given)
         same = integrity.same(bytes(scratch.master), bytes(holder.require_unlocked().keys.master))
     finally:
@@ -236,13 +244,12 @@ def _load(
     for kind in TAGGED:
         after = 0
         while True:
-            rows, after = yield Ask("page", {"table": kind.table, "after": after})
+            rows, tags, after = yield Ask("page", {"table": kind.table, "after": after})
             if not rows:
                 break
-            for values in rows:
-                ledger.load(kind.table, values)
-                if kind in kept:
-                    kept[kind].append(kind.of(values[:-1]))
+            ledger.load_page(kind.table, rows, tags)
+            if kind in kept:
+                kept[kind] += [kind.of(unpack_row(packed)[1]) for packed in rows]
     facts = yield Ask("audit-facts", 0)
     stored = [IntegrityRow.of(values) for values in found["integrity"]]
     tail = AuditRow.of(facts["tail"]) if facts["tail"] else None
@@ -296,15 +303,21 @@ def _settle(
     if holder.kdf_floor is not None and wanted.weaker_than(holder.kdf_floor):
         wanted = holder.kdf_floor
     puts: list[tuple[Row | None, Row]] = []
+    upgraded = ""
     present = KdfParameters(slot.memory_kib, slot.passes, slot.lanes)
     if slot.kind == SlotKind.PASSPHRASE and present.weaker_than(wanted):
         # The keys of `unlocked` are this generator's own here: nothing else can use or wipe them while the thread works.
-        stronger = yield from slots.make(
-            unlocked.keys, vault.vault_id, slot.slot, SlotKind.PASSPHRASE, slot.label, wanted, given, unlocked.clock
-        )
-        puts.append((slot, stronger))
-    detail = f"slot {slot.slot} ({slot.kind})"
-    detail += ", upgraded" if puts else ""
+        try:
+            stronger = yield from slots.make(
+                unlocked.keys, vault.vault_id, slot.slot, SlotKind.PASSPHRASE, slot.label, wanted, given, unlocked.clock
+            )
+            puts.append((slot, stronger))
+            upgraded = ", upgraded"
+        except OutOfMemoryError:
+            # The right passphrase opens the vault also on a day on which the stronger slot cannot be afforded.
+            log.warning("slot %d stays weaker than wanted: not enough memory to upgrade it", slot.slot)
+            upgraded = ", not upgraded: not enough memory"
+    detail = f"slot {slot.slot} ({slot.kind}){upgraded}"
     detail += ", rollback accepted" if header.get("accept_rollback") is True else ""
     yield from holder.commit(unlocked, Entry("unlock", peer, rule="unlock-socket", detail=detail), puts)
     return bool(puts)

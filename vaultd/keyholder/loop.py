@@ -16,7 +16,13 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from vaultd.errors import KeyholderUnavailableError, ProtocolViolationError, VaultError, from_wire
+from vaultd.errors import (
+    KeyholderUnavailableError,
+    OutOfMemoryError,
+    ProtocolViolationError,
+    VaultError,
+    from_wire,
+)
 from vaultd.keyholder import protocol
 
 log = logging.getLogger(__name__)
@@ -139,7 +145,7 @@ class Loop:
                 self._asked[self._number] = (task, finish, deadline)
                 self._send(protocol.REQUEST, self._number, name, payload)
             case Work(function=function):
-                threading.Thread(target=self._work, args=(task, finish, function), daemon=True).start()
+                self._start_work(task, finish, function)
             case Turn() if self._turn_taken:
                 self._turns.append((task, finish))
             case Turn():
@@ -147,6 +153,14 @@ class Loop:
                 self._resume(task, finish, None, None)
             case _:
                 raise AssertionError("a task yielded what it must not")
+
+    def _start_work(
+        self, task: Task, finish: Callable[[Any, BaseException | None], None], function: Callable[[], Any]
+    ) -> None:
+        try:
+            threading.Thread(target=self._work, args=(task, finish, function), daemon=True).start()
+        except RuntimeError:  # What threading raises where the host gives no thread, for want of memory or of a pid.
+            self._resume(task, finish, None, OutOfMemoryError("the host gives no thread to derive the key in"))
 
     def _work(
         self, task: Task, finish: Callable[[Any, BaseException | None], None], function: Callable[[], Any]

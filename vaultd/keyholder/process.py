@@ -10,9 +10,6 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
-from pathlib import Path
-
-import vaultd
 
 _ENVIRONMENT = {
     # Freed memory is overwritten: CPython's own allocator would keep it, glibc's thread cache would skip the fill. -I and
@@ -35,7 +32,9 @@ class Process:
     link: socket.socket
 
     def kill(self) -> None:
-        """Kills and reaps it; returns when it is gone and its memory with it."""
+        """Kills and reaps it; returns when it is gone and its memory with it. Safe to call twice."""
+        if self.link.fileno() < 0:
+            return  # Reaped already, and the number of the pidfd may be another descriptor's by now.
         try:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         except ProcessLookupError:
@@ -61,7 +60,7 @@ def spawn(unlock_listener: socket.socket) -> Process:
             moved.append(os.dup(moved[1]))
             os.close(moved.pop(0))
             os.close(moved.pop(0))
-        arguments = [sys.executable, "-s", "-P", "-m", "vaultd.keyholder", str(os.getpid()), "3", "4"]
+        arguments = [sys.executable, "-s", "-S", "-P", "-m", "vaultd.keyholder", str(os.getpid()), "3", "4"]
         try:
             pid = os.posix_spawn(
                 sys.executable,
@@ -81,9 +80,6 @@ def spawn(unlock_listener: socket.socket) -> Process:
 
 
 def _environment() -> dict[str, str]:
-    # Where an uninstalled checkout is run, -P keeps the working directory out of the path; say where the package is.
-    roots = {str(Path(vaultd.__file__).parent.parent)}
-    import vaultd_api
-
-    roots.add(str(Path(vaultd_api.__file__ or "").parent.parent))
-    return {**_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(sorted(roots))}
+    # -S: no .pth file of the installation runs code in the keyholder. So it is told where packages are.
+    paths = [path for path in sys.path if path and not path.endswith(".zip")]
+    return {**_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)}

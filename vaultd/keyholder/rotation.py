@@ -27,6 +27,7 @@ from vaultd.model import (
     SlotRow,
     VaultRow,
 )
+from vaultd.packing import unpack_row
 
 
 def rotate(holder: Keyholder, unlocked: Unlocked, secrets: Mapping[int, SecretBuffer], peer: PeerFacts) -> Task:
@@ -90,12 +91,12 @@ def _stage(
     for kind in TAGGED:
         after = 0
         while True:
-            rows, after = yield Ask("page", {"table": kind.table, "after": after})
+            rows, tags, after = yield Ask("page", {"table": kind.table, "after": after})
             if not rows:
                 break
             puts = []
-            for values in rows:
-                row = _current(unlocked, kind, values)
+            for packed, tag in zip(rows, tags, strict=True):
+                row = _current(unlocked, kind, packed, tag)
                 match row:
                     case ExchangeRow():
                         exchanges[row.exchange] = row
@@ -121,9 +122,10 @@ def _commit_staged(unlocked: Unlocked, entry: Entry) -> Task:
     unlocked.ledger.committed(payload["integrity"][1])
 
 
-def _current(unlocked: Unlocked, kind: type[Row], values: list[Any]) -> Row:
-    row = kind.of(values[:-1])
-    if not unlocked.ledger.is_current(row, values[-1]):
+def _current(unlocked: Unlocked, kind: type[Row], packed: bytes, tag: bytes) -> Row:
+    table, values = unpack_row(packed)
+    row = kind.of(values)
+    if table != kind.table or not unlocked.ledger.is_current(row, tag):
         raise StoreDamagedError(f"a row of {kind.table} is not the one last written")
     return row
 

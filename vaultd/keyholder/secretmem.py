@@ -21,9 +21,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from vaultd.errors import OutOfMemoryError
-from vaultd.keyholder.harden import Check
 from vaultd.keyholder.seccomp import syscall
 from vaultd.limits import KIB, SECRET_ALIGNMENT
+from vaultd.model import Check
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

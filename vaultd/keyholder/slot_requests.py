@@ -27,7 +27,7 @@ def list_slots(
     """Lists the slots; while locked, as the store has them."""
     if holder.unlocked is not None:
         return listing([row for _, row in sorted(holder.unlocked.slots.items())])
-    found = yield Ask("open")
+    found = yield Ask("open", {"check": False})
     return listing([SlotRow.of(values[:-1]) for values in found["slots"]])
 
 
@@ -39,11 +39,11 @@ def add(holder: Keyholder, header: dict[str, Any], given: Sequence[SecretBuffer]
     check_secret(kind, new)
     yield from lifecycle.try_secret(holder, records.slot_kind(header.get("with", "passphrase")), None, old)
     unlocked = holder.require_unlocked()
-    if len(unlocked.slots) >= limits.MAX_SLOTS:
-        raise RecordInvalidError(fields={"slot": f"at most {limits.MAX_SLOTS} key slots"})
     cost = recovery_cost() if kind == SlotKind.RECOVERY else _policy(holder)
     yield Turn()
     try:
+        if len(unlocked.slots) >= limits.MAX_SLOTS:
+            raise RecordInvalidError(fields={"slot": f"at most {limits.MAX_SLOTS} key slots"})
         number = next(n for n in range(1, limits.MAX_SLOTS + 1) if n not in unlocked.slots)
         row = yield from make(
             unlocked.keys, unlocked.vault.vault_id, number, kind, label, cost, new, unlocked.clock
@@ -105,7 +105,9 @@ def rotate_master_key(
     """Draws a new master key and wraps it under every slot; so the secret of every slot is needed."""
     unlocked = holder.require_unlocked()
     numbers = header.get("slots")
-    if not isinstance(numbers, list) or sorted(numbers) != sorted(unlocked.slots) or len(given) != len(numbers):
+    if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+        raise RecordInvalidError(fields={"slots": "must be the numbers of the slots"})
+    if sorted(numbers) != sorted(unlocked.slots) or len(given) != len(numbers):
         needed = ", ".join(str(number) for number in sorted(unlocked.slots))
         raise RecordInvalidError(fields={"slots": f"the secret of every slot is needed: {needed}"})
     for number, secret in zip(numbers, given, strict=True):

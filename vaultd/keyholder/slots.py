@@ -29,6 +29,8 @@ def recovery_cost() -> KdfParameters:
 
 def check_row(row: SlotRow) -> None:
     """Raises KdfOutOfBoundsError or StoreDamagedError where a stored slot asks for what no slot may."""
+    if not 1 <= row.slot <= limits.MAX_SLOTS:
+        raise StoreDamagedError("the number of a key slot is damaged")
     if row.kind == SlotKind.MACHINE:
         return
     kdf.check_bounds(KdfParameters(row.memory_kib, row.passes, row.lanes))

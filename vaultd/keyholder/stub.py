@@ -47,6 +47,11 @@ class Stub:
         transport, _ = await loop.create_connection(lambda: _Link(self), sock=self.process.link)
         self._transport = transport
 
+    @property
+    def closed(self) -> bool:
+        """Says whether the link has ended or was never taken up."""
+        return self._transport is None or self._transport.is_closing()
+
     async def request(self, name: str, payload: Any) -> Any:
         """Asks the keyholder.
 
@@ -54,7 +59,7 @@ class Stub:
             KeyholderUnavailableError: It died before it answered.
             VaultError: Its answer.
         """
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or self.closed:
             raise KeyholderUnavailableError
         self._number += 1
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

@@ -94,6 +94,7 @@ class _Connection:
         self._secrets: SecretBuffer | None = None
         self._filled = 0
         self._working = False
+        self._closed = False
         self._last = time.monotonic()
         sock.setblocking(False)
         self._holder.loop.watch(sock, selectors.EVENT_READ, self._readable)
@@ -103,6 +104,9 @@ class _Connection:
             self._close()
 
     def _close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         if self._secrets is not None:
             self._secrets.close()
         if not self._working:
@@ -125,8 +129,10 @@ class _Connection:
 
     def _read(self) -> bool:
         """Takes what has come; False at the end of the stream."""
+        if len(self._head) < _HEAD and not self._more(_HEAD):
+            return False
         if len(self._head) < _HEAD:
-            return self._more(_HEAD)
+            return True
         header_length, secret_length = struct.unpack(">II", self._head[:_HEAD])
         if header_length > _HEADER_MAX or secret_length > limits.MAX_UNLOCK_FRAME:
             raise ProtocolViolationError("the message is too long")
@@ -219,8 +225,7 @@ class _Connection:
             # never reads, which gets nothing more.
             self._sock.send(struct.pack(">II", len(body), 0) + body)
         except OSError:
-            self._sock.close()
-            self._server.forget(self)
+            self._close()
 
 
 def _parse(raw: bytes) -> dict[str, Any]:

@@ -116,6 +116,8 @@ class Custody:
                 ),
                 KEYHOLDER_START_SECONDS,
             )
+            if stub.closed:
+                raise KeyholderUnavailableError
         except BaseException:
             stub.close()
             raise
@@ -149,8 +151,8 @@ class Custody:
     def _gone(self, stub: Stub) -> None:
         """The death of the keyholder, for whatever reason, is the locked state."""
         stub.process.kill()
-        if self._closing or (self._stub is not None and stub is not self._stub):
-            return
+        if self._closing or stub is not self._stub:
+            return  # One that died before it was in charge: `_adopt` raises, and who called it starts the next.
         self._stub = None
         was_unlocked = self.view.state == VaultState.UNLOCKED
         cause = self._cause or "the keyholder died"

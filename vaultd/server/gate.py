@@ -198,10 +198,8 @@ class Gate:
         try:
             self._listener.accept()[0].close()
             self.refused += 1
-        except BlockingIOError:  # the one that waited has left
-            pass
-        except OSError:  # another thread took the descriptor: the caller pauses
-            return False
+        except OSError as error:  # the one that waited has left, or another thread took the descriptor
+            return isinstance(error, BlockingIOError) and self._take_spare()
         return self._take_spare()
 
     def _take_spare(self) -> bool:

@@ -10,7 +10,7 @@ from vaultd_api.v1 import exchange_service_pb2 as pb
 from vaultd_api.v1 import resources_pb2, vault_service_pb2
 
 from vaultd import limits, messages
-from vaultd.errors import ExchangeNotFoundError
+from vaultd.errors import ExchangeNotFoundError, StoreDamagedError
 from vaultd.kinds import Catalogue, Kind
 from vaultd.model import Check, CredentialRow, ExchangeRow
 from vaultd.server.custody import Custody
@@ -90,7 +90,7 @@ class OpenMethods:
             return [(each.row, _credentials(connection, each.row)) for each in found]
 
         found = await self._store.read(query)
-        answer = pb.ListExchangesResponse(exchanges=[messages.exchange(*each) for each in found[:size]])
+        answer = pb.ListExchangesResponse(exchanges=[_shown(*each) for each in found[:size]])
         if len(found) > size:
             answer.next_page_token = messages.page_token(found[size - 1][0].name)
         return answer
@@ -103,7 +103,7 @@ class OpenMethods:
             if not 0 < len(reference) <= limits.MAX_NAME_CHARS:
                 raise ExchangeNotFoundError
             row, credentials = await self._store.read(partial(_exchange, reference=reference), quick=True)
-            answer = pb.GetExchangeResponse(exchange=messages.exchange(row, credentials))
+            answer = pb.GetExchangeResponse(exchange=_shown(row, credentials))
             self._cache[reference] = answer
             if len(self._cache) > limits.EXCHANGE_CACHE:
                 self._cache.popitem(last=False)
@@ -119,6 +119,14 @@ def _exchange(connection: "sqlite3.Connection", reference: str) -> tuple[Exchang
     if row.hidden:
         raise ExchangeNotFoundError
     return row, _credentials(connection, row)
+
+
+def _shown(row: ExchangeRow, credentials: list[CredentialRow]) -> resources_pb2.Exchange:
+    """Returns an exchange as the API shows it; StoreDamagedError where a row makes none: a locked vault checks no tags."""
+    try:
+        return messages.exchange(row, credentials)
+    except (TypeError, ValueError):
+        raise StoreDamagedError from None
 
 
 def kind_message(kind: Kind) -> resources_pb2.Kind:

@@ -22,6 +22,7 @@ from vaultd.errors import (
     StoreUnavailableError,
     VaultError,
 )
+from vaultd.model import TAGGED
 from vaultd.store.migrations import MIGRATION_SET, SCHEMA_VERSION, migrations
 
 APPLICATION_ID = 0x7661756C
@@ -161,6 +162,10 @@ def check_pages(connection: sqlite3.Connection) -> None:
         check_schema(connection)
         if connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
             raise StoreDamagedError("the pages of the store are damaged")
+        for kind in TAGGED:
+            # Pages of rows are read upwards from rowid 1, which is where SQLite begins: a row below it would not be seen.
+            if connection.execute(f'SELECT 1 FROM "{kind.table}" WHERE rowid < 1 LIMIT 1').fetchone():  # noqa: S608
+                raise StoreDamagedError(f"a row of {kind.table} was added outside vaultd")
         sets = [row[0] for row in connection.execute("SELECT DISTINCT migration_set FROM _sqlite_migrations")]
         if sets != [MIGRATION_SET]:
             raise StoreDamagedError("the schema of the store is not vaultd's")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from vaultd import limits
-from vaultd.errors import ExchangeNotFoundError
+from vaultd.errors import ExchangeNotFoundError, StoreDamagedError
 from vaultd.model import (
     AuditRow,
     CredentialRow,
@@ -17,6 +17,7 @@ from vaultd.model import (
     SlotRow,
     VaultRow,
 )
+from vaultd.packing import pack_row
 
 R = TypeVar("R", bound=Row)
 
@@ -55,21 +56,24 @@ def slots(connection: sqlite3.Connection) -> list[Tagged[SlotRow]]:
     return _select(connection, SlotRow, "ORDER BY slot", ())
 
 
-def page(connection: sqlite3.Connection, kind: type[Row], after: int) -> tuple[list[list[Any]], int]:
-    """Returns raw rows, tag last, in the order of their rowids, and the last rowid; an empty list past the end.
+def page(connection: sqlite3.Connection, kind: type[Row], after: int) -> tuple[list[bytes], list[bytes], int]:
+    """Returns packed rows in the order of their rowids, their tags, and the last rowid; empty lists past the end.
 
     At most `limits.ROWS_PER_PAGE` rows, fewer where they are large: a page fits a link frame.
     """
     sql = f'SELECT rowid, {columns(kind)}, tag FROM "{kind.table}" WHERE rowid > ? ORDER BY rowid LIMIT ?'  # noqa: S608
-    rows: list[list[Any]] = []
+    rows: list[bytes] = []
+    tags: list[bytes] = []
     size = 0
-    for rowid, *values in connection.execute(sql, (after, limits.ROWS_PER_PAGE)):
-        rows.append(values)
-        after = rowid
-        size += sum(len(value) for value in values if isinstance(value, str | bytes))
+    for values in connection.execute(sql, (after, limits.ROWS_PER_PAGE)):
+        packed = pack_row(kind.table, values[1:-1])
+        rows.append(packed)
+        tags.append(values[-1])
+        after = values[0]
+        size += len(packed)
         if size > limits.PAGE_BYTES:
             break
-    return rows, after
+    return rows, tags, after
 
 
 def exchange(connection: sqlite3.Connection, reference: str) -> Tagged[ExchangeRow]:
@@ -78,12 +82,23 @@ def exchange(connection: sqlite3.Connection, reference: str) -> Tagged[ExchangeR
         found = _select(connection, ExchangeRow, where, (reference,))
         if found:
             return found[0]
-    raise ExchangeNotFoundError
+    found = [] if reference.isascii() else exchange_by_name(connection, reference)
+    if not found:
+        raise ExchangeNotFoundError
+    return found[0]
 
 
 def exchange_by_name(connection: sqlite3.Connection, name: str) -> list[Tagged[ExchangeRow]]:
     """Returns the exchange of a name, without regard to case: a list of none or one."""
-    return _select(connection, ExchangeRow, "WHERE name = ?", (name,))
+    found = _select(connection, ExchangeRow, "WHERE name = ?", (name,))
+    if found:
+        return found
+    # The column's NOCASE knows the case of ASCII only; the few names with other letters are compared here.
+    wanted = name.casefold()
+    for (other,) in connection.execute("SELECT name FROM \"exchanges\" WHERE name GLOB '*[^ -~]*'").fetchall():
+        if other.casefold() == wanted:
+            return _select(connection, ExchangeRow, "WHERE name = ?", (other,))
+    return []
 
 
 def exchanges(
@@ -160,5 +175,8 @@ def audit_before(
 
 
 def failures(connection: sqlite3.Connection) -> int:
-    """Returns how many unlocks have failed since the last good one."""
-    return int(connection.execute('SELECT failures FROM "throttle" WHERE id = 1').fetchone()[0])
+    """Returns how many unlocks have failed since the last good one; StoreDamagedError where nothing says so."""
+    found = connection.execute('SELECT failures FROM "throttle" WHERE id = 1').fetchone()
+    if found is None:
+        raise StoreDamagedError("the count of failed unlocks is missing")
+    return int(found[0])

@@ -30,9 +30,9 @@ def show(session: Session, *, limit: int, client: str, exchange: str, decision: 
 @audit.command()
 @click.pass_context
 def verify(ctx: click.Context) -> None:
-    """Check the chain of all entries; name the first that is missing or was changed.
+    """Check that no entry is missing or was changed.
 
-    Exit code 11 where there is one.
+    Names the first bad one, and ends with 11 where there is one.
     """
     session = ctx.ensure_object(Session)
     with session.client() as vault, session.terminal.working("Checking every entry"):

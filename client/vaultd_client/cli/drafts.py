@@ -72,7 +72,7 @@ def draft(document: object) -> Draft:
     name = _text("name", rest.pop("name", None))
     environment = _text("environment", rest.pop("environment", None))
     labels = {key: _text(f"labels.{key}", each) for key, each in _object("labels", rest.pop("labels", {})).items()}
-    market_types = _texts("market_types", _take(rest, MARKET_TYPE_NAMES) or [])
+    market_types = _texts("market_types", _take(rest, MARKET_TYPE_NAMES))
     hidden = rest.pop("hidden", False)
     if not isinstance(hidden, bool):
         raise invalid("hidden", "must be true or false")
@@ -108,6 +108,8 @@ def _text(field: str, value: object) -> str:
 
 
 def _texts(field: str, value: object) -> list[str]:
+    if value is None:
+        return []
     if isinstance(value, str):
         return [value]
     if not isinstance(value, list):

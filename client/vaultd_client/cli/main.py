@@ -39,7 +39,7 @@ def _version() -> str:
 @click.option("--socket", type=click.Path(path_type=Path), help="Public socket, instead of the one that is found.")
 @click.option("--unlock-socket", type=click.Path(path_type=Path), help="Unlock socket, instead of the one beside it.")
 @click.option("--key", type=click.Path(path_type=Path), help="Key file to sign with, instead of the usual one.")
-@click.pass_obj
+@click.make_pass_decorator(Session, ensure=True)
 def vaultctl(session: Session, *, socket: Path | None, unlock_socket: Path | None, key: Path | None) -> None:
     """Keeps exchange API keys in a local vault, and says who may read them.
 

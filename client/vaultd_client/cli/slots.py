@@ -143,9 +143,10 @@ def master_key() -> None:
 )
 @click.pass_obj
 def rotate(session: Session, *, given: Sequence[str]) -> None:
-    """Make a new master key and wrap every data key under it, in one transaction.
+    """Make a new master key.
 
-    The secret of every key slot is needed, because each has to open the new master key.
+    Every data key is wrapped under it, in one transaction. The secret of every key slot is needed, because each has to
+    open the new master key.
     """
     descriptors = _slot_descriptors(given)
     with session.unlock_client() as keyholder, ExitStack() as wipes:

@@ -1,0 +1,17 @@
+"""The one encoding of a row for its tag: a MessagePack array of the table's name and the columns in order."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgpack
+
+
+def pack_row(table: str, values: Sequence[Any]) -> bytes:
+    """Returns the bytes that a row's tag covers."""
+    return cast(bytes, msgpack.packb([table, *values]))
+
+
+def unpack_row(packed: bytes) -> tuple[str, list[Any]]:
+    """Returns table and columns of a packed row that its tag has vouched for."""
+    table, *values = msgpack.unpackb(packed)
+    return table, values
