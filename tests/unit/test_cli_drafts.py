@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,10 +118,8 @@ def test_what_is_no_document_is_refused_without_quoting_it(content: bytes) -> No
 
 def test_more_than_64_kib_is_refused() -> None:
     assert from_pipe(b" " * 60_000 + b"{}").configurations == {}
-    with pytest.raises(Failure, match="65536"):
-        # A pipe holds 64 KiB; a file holds more.
-        with open("/dev/zero", "rb") as endless:
-            draft_from("--fields-fd", endless.fileno())
+    with Path("/dev/zero").open("rb") as endless, pytest.raises(Failure, match="65536"):
+        draft_from("--fields-fd", endless.fileno())
 
 
 json_values = st.recursive(
@@ -133,8 +132,7 @@ json_values = st.recursive(
 def test_any_json_makes_a_draft_or_a_failure(document: object) -> None:
     try:
         made = draft(document)
-    except Failure as failure:
-        assert failure.fields
-    else:
-        assert isinstance(document, dict)
-        assert set(made.configurations) <= {"", "read", "write"}
+    except Failure:
+        return
+    assert isinstance(document, dict)
+    assert set(made.configurations) <= {"", "read", "write"}

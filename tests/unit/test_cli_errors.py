@@ -1,6 +1,7 @@
 """What goes wrong becomes one line, a hint and an exit code that scripts may rely on; never a traceback."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,10 @@ def test_a_reason_of_a_newer_daemon_is_an_internal_error() -> None:
 
 
 def test_exit_codes_are_frozen() -> None:
-    wanted = """OK=0 INTERNAL=1 USAGE=2 NOT_RUNNING=3 LOCKED=4 UNINITIALIZED=5 REFUSED=6 INVALID=7 NOT_FOUND=8 CONFLICT=9
-    WRONG_PASSPHRASE=10 STORE=11 WRONG_VAULT=12 TIMED_OUT=13 INTERRUPTED=130""".split()
-    assert [f"{code.name}={code.value}" for code in ExitCode] == wanted
+    assert " ".join(f"{code.name}={code.value}" for code in ExitCode) == (
+        "OK=0 INTERNAL=1 USAGE=2 NOT_RUNNING=3 LOCKED=4 UNINITIALIZED=5 REFUSED=6 INVALID=7 NOT_FOUND=8 CONFLICT=9 "
+        "WRONG_PASSPHRASE=10 STORE=11 WRONG_VAULT=12 TIMED_OUT=13 INTERRUPTED=130"
+    )
 
 
 @pytest.mark.parametrize("code", ExitCode)
@@ -143,7 +145,7 @@ def test_wrong_usage_is_a_document_too(capsys: pytest.CaptureFixture[str]) -> No
     assert json.loads(capsys.readouterr().out)["error"] == "usage"
 
 
-def raising(error: Exception):
+def raising(error: Exception) -> Callable[..., None]:
     def callback(*_arguments: object, **_options: object) -> None:
         raise error
 

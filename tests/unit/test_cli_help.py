@@ -20,20 +20,20 @@ def walk(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[s
 
 ALL = dict(walk(vaultctl))
 COMMANDS = {path: each for path, each in ALL.items() if not isinstance(each, click.Group)}
-WANTED = """
-init unlock lock status quickstart completion reveal
-exchange:add,list,show,update,rotate,revoke,delete
-client:keygen,pin,allow,list,update,disable,enable,revoke,grant,ungrant,why
-slot:list,add,remove passphrase:change master-key:rotate audit:show,verify kinds:list,show
-""".split()
+WANTED = {
+    "": "init unlock lock status quickstart completion reveal",
+    "exchange": "add list show update rotate revoke delete",
+    "client": "keygen pin allow list update disable enable revoke grant ungrant why",
+    "slot": "list add remove",
+    "passphrase": "change",
+    "master-key": "rotate",
+    "audit": "show verify",
+    "kinds": "list show",
+}
 
 
 def test_the_tree_has_every_command_and_no_other() -> None:
-    wanted = {
-        f"{group} {name}" if name else group for each in WANTED for group, _, names in [each.partition(":")]
-        for name in names.split(",")
-    }  # fmt: skip
-    assert set(COMMANDS) == wanted
+    assert set(COMMANDS) == {f"{group} {name}".strip() for group, names in WANTED.items() for name in names.split()}
 
 
 @pytest.mark.parametrize("path", ALL)
@@ -50,7 +50,7 @@ def test_every_option_of_every_command_has_help(path: str) -> None:
     assert [each.name for each in options if not each.help] == []
 
 
-@pytest.mark.parametrize("path", ALL)
+@pytest.mark.parametrize("path", [path for path in ALL if path])
 def test_short_help_fits_its_line(path: str) -> None:
     assert not ALL[path].get_short_help_str(limit=66).endswith("...")
 

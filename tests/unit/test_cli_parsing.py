@@ -3,13 +3,14 @@
 import os
 import pwd
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 import pytest
 from vaultd_client.cli.parsing import Descriptor, Label, Rate, Until, User
 
 
-def convert(kind: click.ParamType, text: str) -> object:
+def convert(kind: Any, text: str) -> object:
     return kind.convert(text, None, None)
 
 

@@ -1,5 +1,6 @@
 """A secret comes in without being shown, from a terminal or a descriptor, and the process that holds it leaves no core."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -38,14 +39,12 @@ def test_a_secret_is_not_echoed_and_what_may_be_seen_is() -> None:
 
 
 def test_what_is_typed_ahead_is_not_taken_for_the_secret() -> None:
-    body = "input('Ready? '); print(bytes(prompts.secret('Passphrase')))"
+    body = "input('Ready? '); print('got', bytes(prompts.secret('Passphrase')))"
     with at_a_terminal(script(body)) as person:
         person.expect("Ready? ")
         person.type("yes\ntyped-too-early")
         person.answer("Passphrase: ", CANARY)
-        person.expect(CANARY)  # printed by the script, which shows that exactly this arrived
-        assert person.leave() == 0
-        assert f"bytearray(b'{CANARY}')" in person.shown or f"b'{CANARY}'" in person.shown
+        person.expect(f"got b'{CANARY}'")
 
 
 def test_echo_is_on_again_after_a_secret_and_after_ctrl_c() -> None:
@@ -62,8 +61,6 @@ def test_echo_is_on_again_after_a_secret_and_after_ctrl_c() -> None:
 
 def test_a_pem_block_of_many_lines_is_one_secret() -> None:
     body = "s = prompts.secret('Secret'); import hashlib; print('sha', hashlib.sha256(s).hexdigest())"
-    import hashlib
-
     with at_a_terminal(script(body)) as person:
         person.expect("Secret: ")
         person.type(PEM, end="")
@@ -205,11 +202,9 @@ def test_a_secret_is_wiped_after_use_even_where_it_fails() -> None:
 
 def test_vaultctl_is_undumpable_and_has_no_core_before_it_does_anything() -> None:
     body = (
-        "import os, resource, sys\n"
+        "import ctypes, resource\n"
         "from vaultd_client.cli import main\n"
-        "def facts(): return os.stat('/proc/self/mem').st_uid, resource.getrlimit(resource.RLIMIT_CORE), dumpable()\n"
-        "import ctypes; libc = ctypes.CDLL(None)\n"
-        "def dumpable(): return libc.prctl(3, 0, 0, 0, 0)\n"
+        "def dumpable(): return ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)\n"
         "before = dumpable()\n"
         "main.run = lambda arguments: print(before, dumpable(), resource.getrlimit(resource.RLIMIT_CORE)) or 0\n"
         "main.main()"

@@ -19,9 +19,12 @@ _HEADER = 148
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 _P = 2**255 - 19
-_ORDER_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD83D3D706A17C7
+_ORDER_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 _LOW_ORDER_Y = frozenset({0, 1, _P - 1, _ORDER_8, _P - _ORDER_8})
 """y of the points of order 1, 2, 4 and 8 (RFC 7748, section 7; Ed25519 uses the same torsion)."""
+_LOW_ORDER_U = frozenset((1 + y) * pow(1 - y, -1, _P) % _P for y in _LOW_ORDER_Y if y != 1) | {_P - 1}
+"""The same points on the Montgomery curve, and the one of its twist (RFC 7748, sections 4.1 and 6.1)."""
+_D = -121665 * pow(121666, -1, _P) % _P
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,15 @@ def check_public_key(public_key: bytes) -> None:
         raise RecordInvalidError(fields={"public_key": "is not in canonical form"})
     if y in _LOW_ORDER_Y:
         raise RecordInvalidError(fields={"public_key": "is a low-order point: anyone could sign for it"})
-    try:
-        Ed25519PublicKey.from_public_bytes(public_key)
-    except ValueError:
-        raise RecordInvalidError(fields={"public_key": "is not an Ed25519 key"}) from None
+    # Every 32 bytes make an Ed25519PublicKey. There is a point at y if and only if x² = (y² - 1) / (d·y² + 1) is a
+    # square (RFC 8032, section 5.1.3), told by Euler's criterion; of public bytes, so its timing tells nothing.
+    if pow((y * y - 1) * (_D * y * y + 1), (_P - 1) // 2, _P) != 1:
+        raise RecordInvalidError(fields={"public_key": "is not an Ed25519 key"})
+
+
+def usable_reply_key(reply_key: bytes) -> bool:
+    """Says whether anything can be sealed to an X25519 public key of 32 bytes: not to a point of low order."""
+    return (int.from_bytes(reply_key, "little") & (2**255 - 1)) % _P not in _LOW_ORDER_U
 
 
 def sign(identity: Buffer, message: bytes) -> bytes:

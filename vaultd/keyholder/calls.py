@@ -5,7 +5,8 @@
 2. Vault and epoch are this one: a signature from before a lock is worth nothing.
 3. The key is on the allowlist and its client active.
 4. Uid and unit are those that the kernel reports.
-5. No flags; issued on this host's CLOCK_BOOTTIME not long ago, and not ahead of it.
+5. No flags; issued on this host's CLOCK_BOOTTIME not long ago, and not ahead of it; a reply key
+   that can be sealed to.
 6. The signature verifies under the client's key.
 7. The nonce is new. Only now is it remembered: nobody else can fill the cache.
 8. The method is the one that was called, and the bytes that were verified parse as its request.
@@ -196,6 +197,8 @@ def _fault(client: ClientRow, request: requests.Request, peer: PeerFacts, now_ns
         (client.unit not in ("", peer.unit), "wrong-unit"),
         (request.flags != 0, "bad-flags"),
         (not 1 <= request.ttl_ms <= limits.MAX_TTL_MS, "bad-ttl"),
+        # Here, although it is used last: a refused request has changed nothing.
+        (not requests.usable_reply_key(request.reply_key), "bad-reply-key"),
         (age_ns < -limits.MAX_CLOCK_LEAD_MS * 1_000_000, "from-the-future"),
         (age_ns > request.ttl_ms * 1_000_000, "expired"),
     )

@@ -250,12 +250,16 @@ def _load(
             ledger.load_page(kind.table, rows, tags)
             if kind in kept:
                 kept[kind] += [kind.of(unpack_row(packed)[1]) for packed in rows]
-    facts = yield Ask("audit-facts", 0)
     stored = [IntegrityRow.of(values) for values in found["integrity"]]
-    tail = AuditRow.of(facts["tail"]) if facts["tail"] else None
     if len(stored) != 1 or ledger.counts["vault"] != 1:
         raise StoreDamagedError("rows of the store are missing or added")
+    facts = yield Ask("audit-facts", max(0, stored[0].generation - 1))
+    tail = AuditRow.of(facts["tail"]) if facts["tail"] else None
     ledger.open_at(stored[0], tail, facts["count"])
+    before = AuditRow.of(facts["entry"]).mac if facts["entry"] else integrity.first_audit_head(vault.vault_id)
+    if tail is not None and not ledger.check_entry(before, tail):
+        # Its MAC is covered by the integrity row, its columns only by its MAC; and its time is where the clock goes on.
+        raise StoreDamagedError("the last entry of the audit was changed outside vaultd")
     yield from _check_anchor(keys, vault, ledger, found["anchor"], accept_rollback=accept_rollback)
     return Unlocked(
         vault,

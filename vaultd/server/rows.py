@@ -58,6 +58,7 @@ class Rows:
         if payload["check"]:
             # Done while the keyholder derives the slot key: a second of Argon2id hides it.
             self._sound = asyncio.ensure_future(self._store.read(database.check_pages))
+            self._sound.add_done_callback(_looked_at)
         return found
 
     async def _pages_sound(self, _payload: Any) -> None:
@@ -75,6 +76,7 @@ class Rows:
             # Read on while the keyholder works on this one.
             following = (wanted[0], page[2])
             self._ahead = (following, asyncio.ensure_future(self._read_page(following)))
+            self._ahead[1].add_done_callback(_looked_at)
         return page
 
     async def _read_page(self, wanted: tuple[str, int]) -> tuple[list[bytes], list[bytes], int]:
@@ -156,6 +158,12 @@ class Rows:
             decision=payload["decision"],
         )
         return [row.values() for row in await self._store.read(query)]
+
+
+def _looked_at(done: "asyncio.Future[Any]") -> None:
+    """What was read ahead may fail, and never be asked for where the passphrase is wrong: asyncio would log a traceback."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _wire(found: Sequence[queries.Tagged[Row]] | Sequence[queries.Tagged[Any]]) -> list[list[Any]]:

@@ -125,10 +125,11 @@ def _prepare(connection: sqlite3.Connection) -> Database:
     connection.execute("PRAGMA synchronous=FULL")
     database = Database(connection, execute_plugins=False)
     if empty or version < SCHEMA_VERSION:
-        migrations.apply(database)
-        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        connection.commit()
+        # One transaction: whoever is killed in the middle leaves an empty file or a whole store, never half of one.
+        with database.atomic():
+            migrations.apply(database)
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     check_schema(connection)
     # The first write takes the exclusive lock for good; without it a reader could slip in until then.
     connection.execute("BEGIN EXCLUSIVE")

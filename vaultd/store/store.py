@@ -74,7 +74,11 @@ class Store:
         self._lock = database.lock_file(path)
         try:
             self._database = database.open_database(path)
-            self._generation = self._stored_generation()
+            try:
+                self._generation = self._checked_generation()
+            except BaseException:
+                database.close_database(self._database)
+                raise
         except BaseException:
             os.close(self._lock)
             raise
@@ -233,6 +237,14 @@ class Store:
         if generation != changes[-1].integrity.generation:
             self._generation = generation
             raise error
+
+    def _checked_generation(self) -> int:
+        with database.foreign_errors():
+            generation = self._stored_generation()
+            if bool(generation) != bool(queries.vault(self._database.conn)):
+                # Without its one row the vault would look like one that was never initialized.
+                raise StoreDamagedError("rows of the store are missing")
+        return generation
 
     def _stored_generation(self) -> int:
         found = queries.integrity(self._database.conn)
