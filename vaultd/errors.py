@@ -290,6 +290,9 @@ class ProtocolViolationError(VaultError):
     default = "the message does not follow the protocol"
 
 
+OUT_OF_ORDER = "out_of_order"
+"""Metadata of STORE_UNAVAILABLE: the change was not built on the generation that the store holds."""
+
 BY_REASON: dict[str, type[VaultError]] = {kind.reason: kind for kind in VaultError.__subclasses__()}
 
 

@@ -159,7 +159,7 @@ GATE_NAME_BYTES: Final = 16
 MAX_SOCKET_PATH_BYTES: Final = 107
 """unix(7): sun_path has 108 bytes, and gRPC ends it with a NUL."""
 ACCEPT_BATCH: Final = 64
-"""Connections accepted in one turn of the event loop, about 3 ms: a storm does not hold up those already in."""
+"""Connections accepted in one turn of the event loop, about 5 ms: a storm does not hold up those already in."""
 ACCEPT_PAUSE_SECONDS: Final = 0.1
 """Until the next try where accept() fails for want of descriptors or memory."""
 ACCEPT_TICK_SECONDS: Final = 0.02
@@ -168,6 +168,8 @@ INNER_RETRY_SECONDS: Final = 0.01
 """Between tries to connect to gRPC while its accept queue is full; the kernel has no event for room in it."""
 INNER_CONNECT_SECONDS: Final = 5.0
 """Then the caller is dropped."""
+PROC_FILE_BYTES: Final = 16 * KIB
+"""One read of /proc/PID/cgroup or stat gives all of it; a longer one, cut off, shows no unit."""
 DESCRIPTORS_PER_CONNECTION: Final = 3
 """The caller's, and both ends of the connection to gRPC."""
 DESCRIPTORS_KEPT: Final = 128

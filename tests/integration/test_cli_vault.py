@@ -27,9 +27,7 @@ def test_a_person_makes_a_vault_and_has_to_type_the_recovery_code_again(running:
     with person_at(running, "init", *CHEAP) as person:
         person.answer("New passphrase: ", SECRET)
         person.answer("The same again: ", SECRET)
-        person.expect("it opens the vault when".replace("it", "It"))
-        person.expect("    ")
-        person.expect("\n\nWrite it down, then press Enter: ")
+        person.expect("Write it down, then press Enter: ")
         code = next(line.strip() for line in person.shown.splitlines() if line.count("-") == 7)
         with running.unlocker() as keyholder:
             assert keyholder.status().state == "UNINITIALIZED"  # nothing exists before the code is typed again
@@ -59,10 +57,8 @@ def test_a_recovery_code_that_is_never_typed_right_makes_no_vault(running: Daemo
     assert not (running.home / "admin.key").exists()
 
 
-def test_a_program_makes_a_vault_over_descriptors(running: Daemon, tmp_path: Path) -> None:
-    with (tmp_path / "code").open("wb") as code:
-        os.set_inheritable(code.fileno(), True)
-        made = document(running, "init", *CHEAP, "--passphrase-fd", "0", "--recovery-to-fd", "2", given=SECRET)
+def test_a_program_makes_a_vault_over_descriptors(running: Daemon) -> None:
+    made = document(running, "init", *CHEAP, "--passphrase-fd", "0", "--recovery-to-fd", "2", given=SECRET)
     assert made["recovery"] is True
     assert made["uid"] == os.getuid()
     key = ClientKey.load(made["key_file"])
@@ -165,28 +161,28 @@ def test_another_vault_than_the_pinned_one_is_not_told_the_passphrase(vault: Dae
 
 def test_commands_that_need_it_unlocked_end_with_4_and_name_the_command(vault: Daemon) -> None:
     vaultctl(vault, "lock")
-    for arguments in (
-        ("reveal", "binance-main", "--configuration", "read"),
-        ("client", "list"),
-        ("exchange", "list", "--all"),
-        ("exchange", "add", "x", "--kind", "binance"),
-        ("exchange", "rotate", "binance-main", "--configuration", "read"),
-        ("slot", "add"),
-        ("passphrase", "change"),
-        ("master-key", "rotate"),
-        ("audit", "show"),
+    for command in (
+        "reveal binance-main --configuration read",
+        "client list",
+        "exchange list --all",
+        "exchange add x --kind binance",
+        "exchange rotate binance-main --configuration read",
+        "slot add",
+        "passphrase change",
+        "master-key rotate",
+        "audit show",
     ):
-        done = vaultctl(vault, *arguments)
-        assert done.returncode == 4, (arguments, done.stderr)
+        done = vaultctl(vault, *command.split())
+        assert done.returncode == 4, (command, done.stderr)
         assert done.stderr.splitlines()[1] == "hint: vaultctl unlock"
-    for arguments in (("exchange", "list"), ("exchange", "show", "binance-main"), ("slot", "list"), ("status",)):
-        assert vaultctl(vault, *arguments).returncode == 0
+    for command in ("exchange list", "exchange show binance-main", "slot list", "status"):
+        assert vaultctl(vault, *command.split()).returncode == 0
 
 
 def test_commands_on_a_new_daemon_end_with_5(running: Daemon) -> None:
-    for arguments in (("unlock",), ("lock",), ("slot", "add"), ("client", "keygen", "x.key")):
-        done = vaultctl(running, *arguments)
-        assert done.returncode == 5, (arguments, done.stderr)
+    for command in ("unlock", "lock", "slot add", "client keygen x.key"):
+        done = vaultctl(running, *command.split())
+        assert done.returncode == 5, (command, done.stderr)
         assert "vaultctl init" in done.stderr.splitlines()[1]
 
 

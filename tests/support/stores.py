@@ -6,7 +6,6 @@ without gRPC, which has no part in the answer and takes most of a start.
 """
 
 import asyncio
-import os
 import shutil
 import sqlite3
 import tempfile
@@ -16,12 +15,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tests.support.daemon import CHEAP, PASSPHRASE, Daemon, new_daemon
+from tests.support.daemon import PASSPHRASE, Daemon, new_daemon
 from vaultd.errors import VaultError
 from vaultd.keyholder.process import spawn
 from vaultd.server.custody import Custody
 from vaultd.server.rows import Rows
-from vaultd.server.sockets import bind_public
+from vaultd.server.sockets import BoundSocket, bind_public
 from vaultd.store.store import Store
 from vaultd_client.errors import VaultClientError
 from vaultd_client.unlock import UnlockClient
@@ -34,7 +33,7 @@ OTHER_PAIR = {"api_key": "KRAKEN-key-abcdefgh-0001", "secret": "S1JBS0VOLXNlY3Jl
 AT_ONCE = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Files:
     """A closed store: its database, its anchor, and the key of its administrator."""
 
@@ -181,7 +180,7 @@ async def _verdict(files: Files, change: Callable[[Path], None]) -> Verdict:
         shutil.rmtree(home)
 
 
-async def _unlocked(store: Store, listener: "bind_public", path: Path) -> Verdict:  # type: ignore[valid-type]
+async def _unlocked(store: Store, listener: BoundSocket, path: Path) -> Verdict:
     custody = Custody(store, Rows(store, lambda _change: None), listener, None)
     try:
         try:

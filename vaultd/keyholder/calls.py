@@ -11,12 +11,14 @@
 7. The nonce is new. Only now is it remembered: nobody else can fill the cache.
 8. The method is the one that was called, and the bytes that were verified parse as its request.
 9. A permission or grant allows it (policy.py).
-10. The change, or the entry of the reveal, is durable in store and audit.
+10. The change is durable in store and audit. The entry of a reveal is on its way to the disk.
 11. The answer is sealed to the request's one-time key and signed by the vault.
+12. A sealed answer with plaintext leaves when its entry is durable; when it cannot be, it is dropped.
 
 Steps 1 to 8 fail with one error, REQUEST_REFUSED; which one it was stands in the audit.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +34,7 @@ from vaultd.keyholder.denials import Denials
 from vaultd.keyholder.ledger import Entry
 from vaultd.keyholder.loop import Task, Turn
 from vaultd.keyholder.secretmem import SecretBuffer
-from vaultd.keyholder.vault import Keyholder, Unlocked
+from vaultd.keyholder.vault import Keyholder, Pending, Unlocked
 from vaultd.model import ClientRow, ClientState, PeerFacts
 
 
@@ -66,6 +68,14 @@ class Method:
     handler: Callable[[Keyholder, Unlocked, Caller, Any], Task]
 
 
+@dataclass(frozen=True, slots=True)
+class Released:
+    """An answer in plaintext, and the audit entry that must be durable before it leaves sealed."""
+
+    plain: SecretBuffer
+    pending: Pending
+
+
 class _RefusedError(Exception):
     """A failure of steps 1 to 8, with the rule for the audit."""
 
@@ -95,15 +105,15 @@ class Calls:
         except _RefusedError as refused:
             self.denials.add(Entry(name, peer, decision="deny", rule=refused.rule, client=refused.client))
             raise RequestRefusedError from None
-        caller = Caller(client, peer, request, name, rule="")
-        if method.permission:
-            decision = policy.by_permission(client, method.permission)
-            if not decision.allowed:
-                self.deny(caller, decision.rule)
-                raise PermissionDeniedError(metadata={"permission": method.permission})
-            caller = Caller(client, peer, request, name, decision.rule)
+        caller = self._permitted(unlocked, method, Caller(client, peer, request, name, rule=""))
         answer = yield from self._run(method, unlocked, caller, message)
-        return self._seal(unlocked, request, signed, signature, answer)
+        if not isinstance(answer, Released):
+            return self._seal(unlocked, request, signed, signature, answer)
+        try:
+            sealed = self._seal(unlocked, request, signed, signature, answer.plain)
+        finally:
+            yield from self._holder.finish_commit(answer.pending)
+        return sealed
 
     def deny(self, caller: Caller, rule: str, *, exchange: str = "", configuration: str = "") -> None:
         """Writes the denial of a proved client to the audit."""
@@ -114,9 +124,26 @@ class Calls:
             return (yield from method.handler(self._holder, unlocked, caller, message))
         yield Turn()
         try:
+            # The turn may have taken long, and the one before may have revoked this very client.
+            caller = self._permitted(unlocked, method, caller)
             return (yield from method.handler(self._holder, unlocked, caller, message))
         finally:
             self._holder.loop.end_turn()
+
+    def _permitted(self, unlocked: Unlocked, method: Method, caller: Caller) -> Caller:
+        """Returns the caller as the allowlist has it at this moment, with the rule that lets it use the method."""
+        client = unlocked.allowlist.client(caller.client.client) or caller.client
+        caller = dataclasses.replace(caller, client=client)
+        if client.state != ClientState.ACTIVE:
+            self.deny(caller, f"client-{client.state.lower()}")
+            raise RequestRefusedError
+        if not method.permission:
+            return caller
+        decision = policy.by_permission(client, method.permission)
+        if not decision.allowed:
+            self.deny(caller, decision.rule)
+            raise PermissionDeniedError(metadata={"permission": method.permission})
+        return dataclasses.replace(caller, rule=decision.rule)
 
     def _prove(
         self, unlocked: Unlocked, called: str, signed: bytes, signature: bytes, peer: PeerFacts

@@ -6,22 +6,18 @@ from vaultd_api.v1 import exchange_service_pb2 as pb
 from vaultd_api.v1 import resources_pb2
 
 from vaultd import limits, messages
-from vaultd.crypto import aead, envelope
+from vaultd.crypto import envelope
 from vaultd.errors import (
     CredentialNotFoundError,
     EtagMismatchError,
     ExchangeExistsError,
     ExchangeNotActiveError,
     ExchangeNotFoundError,
-    PermissionDeniedError,
-    RateLimitedError,
     RecordInvalidError,
 )
-from vaultd.keyholder import pairs, policy, records
+from vaultd.keyholder import pairs, records
 from vaultd.keyholder.calls import Caller
-from vaultd.keyholder.clock import boot_ns
 from vaultd.keyholder.loop import Task
-from vaultd.keyholder.secretmem import SecretBuffer
 from vaultd.keyholder.vault import Keyholder, Unlocked, canonical_json
 from vaultd.kinds import Kind
 from vaultd.model import (
@@ -34,8 +30,6 @@ from vaultd.model import (
 )
 
 USABLE = (CredentialState.STAGED, CredentialState.ACTIVE, CredentialState.PREVIOUS)
-_FIELDS_TAG = b"\x42"
-"""Field 8 of RevealCredentialResponse, length-delimited; a test compares it with the descriptor."""
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
@@ -77,93 +71,6 @@ def list_all(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.
     if len(rows) > size:
         answer.next_page_token = messages.page_token(rows[size - 1].name)
     return answer
-
-
-def reveal(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.RevealCredentialRequest) -> Task:
-    """Returns a serialized RevealCredentialResponse in a secret buffer."""
-    records.configuration(request.configuration)
-    try:
-        exchange = yield from find(holder, unlocked, request.exchange)
-    except ExchangeNotFoundError:
-        exchange = None
-    decision = policy.may_reveal(
-        caller.client,
-        unlocked.allowlist.grants_of(caller.client.client),
-        exchange.exchange if exchange else "",
-        request.configuration,
-        unlocked.clock.now_ms(),
-        unlocked.rates,
-        boot_ns(),
-    )
-    where = {"exchange": exchange.exchange if exchange else "", "configuration": request.configuration}
-    if not decision.allowed:
-        holder.calls.deny(caller, decision.rule, **where)
-        raise RateLimitedError if decision.rate_limited else PermissionDeniedError
-    if exchange is None:
-        raise ExchangeNotFoundError
-    if exchange.state != ExchangeState.ACTIVE:
-        holder.calls.deny(caller, f"exchange-{exchange.state.lower()}", **where)
-        raise ExchangeNotActiveError(f"the exchange is {exchange.state.lower()}")
-    row = yield from _credential(holder, unlocked, exchange, request)
-    if decision.grant is not None:
-        unlocked.rates.use(decision.grant, boot_ns())
-    entry = caller.entry(rule=decision.rule, version=row.version, **where)
-    with holder.memory.allocate(limits.KEY_BYTES) as data_key:
-        # Unwrapped before the commit, for the master key may be rotated while it is waited for.
-        envelope.unwrap_data_key(unlocked.keys.wrapping, unlocked.vault.vault_id, exchange, row, data_key.view)
-        yield from holder.commit(unlocked, entry)
-        return _decrypt(holder, unlocked, exchange, row, data_key)
-
-
-def _head(holder: Keyholder, exchange: ExchangeRow, row: CredentialRow) -> bytes:
-    kind, _ = holder.catalogue.get(exchange.kind)
-    return pb.RevealCredentialResponse(
-        exchange=exchange.exchange,
-        name=exchange.name,
-        kind=exchange.kind,
-        environment=exchange.environment,
-        configuration=row.configuration,
-        version=row.version,
-        ccxt_names={field.name: field.ccxt_name for field in kind.fields if field.ccxt_name},
-    ).SerializeToString()
-
-
-def _credential(
-    holder: Keyholder, unlocked: Unlocked, exchange: ExchangeRow, request: pb.RevealCredentialRequest
-) -> Task:
-    wanted = {"exchange": exchange.exchange, "configuration": request.configuration, "version": request.version}
-    row = yield from holder.fetch_one(unlocked, CredentialRow, "credential", wanted, tuple(wanted.values()))
-    if row is None or (row.exchange, row.configuration) != (exchange.exchange, request.configuration):
-        raise CredentialNotFoundError(f"{exchange.name} has no {request.configuration} key pair")
-    good = row.version == request.version if request.version else row.state == CredentialState.ACTIVE
-    if not good or row.state not in USABLE:
-        raise CredentialNotFoundError(f"version {row.version} is {row.state.lower()}")
-    return row
-
-
-def _decrypt(
-    holder: Keyholder, unlocked: Unlocked, exchange: ExchangeRow, row: CredentialRow, data_key: SecretBuffer
-) -> SecretBuffer:
-    """Appends the plaintext to the rest of the answer as its last field: serialized messages can be put together."""
-    length = aead.plaintext_length(row.ciphertext)
-    head = _head(holder, exchange, row) + _FIELDS_TAG + _varint(length)
-    buffer = holder.memory.allocate(len(head) + length)
-    try:
-        buffer.view[: len(head)] = head
-        with buffer.view[len(head) :] as plain:
-            envelope.decrypt_credential(data_key.view, unlocked.vault.vault_id, exchange, row, plain)
-    except BaseException:
-        buffer.close()
-        raise
-    return buffer
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*encoded, value))
 
 
 # --- writing ----------------------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ class Ledger:
         self._audit_key = audit_key
         self._total = 0
         self._current: set[bytes] = set()
+        self.changes = 0
         self._made: deque[tuple[int, Callable[[], None]]] = deque()
 
     # --- at unlock --------------------------------------------------------------------------------------------
@@ -131,32 +132,41 @@ class Ledger:
 
         Returns:
             The payload of `commit`.
+
+        Raises:
+            StoreDamagedError: An old row is not the one last written, or a new one is there already. Nothing is changed.
         """
         before = (self.generation, self.head, self._total, dict(self.counts))
         left: list[bytes] = []
         entered: list[bytes] = []
         wire_puts, wire_deletes = [], []
-        for old, new in puts:
-            if old is not None:
-                left.append(self._leave(old))
-            tag, element = integrity.row_tag(self._row_key, new.table, new.values())
-            self._enter(new.table, element)
-            entered.append(element)
-            wire_puts.append([new.table, new.values(), tag])
-        for old in deletes:
-            left.append(self._leave(old))
-            wire_deletes.append([old.table, old.values()[: old.keys]])
 
         def undo() -> None:
             self.generation, self.head, self._total, self.counts = before
             self._current.difference_update(entered)
             self._current.update(left)
 
+        try:
+            for old, new in puts:
+                if old is not None:
+                    left.append(self._leave(old))
+                tag, element = integrity.row_tag(self._row_key, new.table, new.values())
+                self._enter(new.table, element)
+                entered.append(element)
+                wire_puts.append([new.table, new.values(), tag])
+            for old in deletes:
+                left.append(self._leave(old))
+                wire_deletes.append([old.table, old.values()[: old.keys]])
+        except StoreDamagedError:
+            # Half a change left in the sum would make every later integrity row one that no store fits.
+            undo()
+            raise
         self.generation += 1
         audit = self._audit_row(entry, now_ms)
         self.head = audit.mac
         row = IntegrityRow(self.vault_id, self.generation, now_ms, self._mac(self.generation, now_ms, self.head))
-        self._made.append((self.generation, undo))
+        self.changes += 1
+        self._made.append((self.changes, undo))
         return {
             "puts": wire_puts,
             "deletes": wire_deletes,
@@ -175,15 +185,25 @@ class Ledger:
         """Goes on from where another ledger of the same audit stands."""
         self.generation, self.head = other.generation, other.head
 
-    def committed(self, generation: int) -> None:
-        """A commit is durable."""
-        while self._made and self._made[0][0] <= generation:
+    def committed(self, number: int) -> None:
+        """The change of that number, `changes` when it was made, is durable. Changes become so in their order."""
+        while self._made and self._made[0][0] <= number:
             self._made.popleft()
 
-    def failed(self, generation: int) -> None:
-        """A commit did not happen: it and every later one is undone. Later failures of the same batch find nothing."""
-        while self._made and self._made[-1][0] >= generation:
+    def failed(self, number: int) -> bool:
+        """The change of that number did not happen: it and every later one is undone.
+
+        The answers to those come later still and find nothing, for a number is never used again; a generation is.
+
+        Returns:
+            Whether nothing made before it waits for its answer: then nothing but itself is to blame.
+        """
+        if all(made != number for made, _ in self._made):
+            return False
+        oldest = self._made[0][0] == number
+        while self._made and self._made[-1][0] >= number:
             self._made.pop()[1]()
+        return oldest
 
     # --- inside -----------------------------------------------------------------------------------------------
 
@@ -207,6 +227,8 @@ class Ledger:
         return AuditRow(*values, mac=integrity.audit_mac(self._audit_key, self.head, values))
 
     def _enter(self, table: str, element: bytes) -> None:
+        if element in self._current:
+            raise StoreDamagedError(f"a row of {table} is there already")
         self._current.add(element)
         self._total = integrity.add(self._total, element)
         self.counts[table] += 1

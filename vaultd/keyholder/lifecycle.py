@@ -4,7 +4,7 @@ Unlock, step by step. Nothing of the store is believed before step 6.
 
 1. State and delay: one try at a time, none before the delay of the last wrong one is over.
 2. The failure is counted, durably, before the try: killing the daemon in the middle gains nothing.
-3. Bounds of every slot, before any work.
+3. Format version, and bounds of every slot, before any work.
 4. Argon2id, in a thread; the slot key unwraps the master key, or the passphrase was wrong.
 5. The pages of the file are sound and its schema is the code's (server).
 6. Every row has its tag, and the integrity MAC covers exactly those rows, that generation, that audit head.
@@ -24,6 +24,7 @@ from vaultd.errors import (
     RecordInvalidError,
     StoreDamagedError,
     StoreRolledBackError,
+    StoreTooNewError,
     UnlockBusyError,
     UnlockDelayedError,
     VaultError,
@@ -200,6 +201,9 @@ def _try_slots(
     if len(vaults) != 1 or len(rows) > limits.MAX_SLOTS:
         raise StoreDamagedError("the vault row or the key slots are damaged")
     vault = vaults[0]
+    if vault.format_version > limits.FORMAT_VERSION:
+        facts = {"found": str(vault.format_version), "supported": str(limits.FORMAT_VERSION)}
+        raise StoreTooNewError(metadata=facts)
     if holder.retry_after_ms() > 0:
         raise UnlockDelayedError(metadata={"retry_after_ms": str(holder.retry_after_ms())})
     tries = [row for row in rows if row.kind == kind and wanted in (None, row.slot)]

@@ -41,6 +41,13 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a request that `Loop.ask` has sent already."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """A function for a thread of its own: Argon2id, which takes a second without the GIL."""
 
@@ -79,6 +86,15 @@ class Loop:
     def start(self, task: Task, finish: Callable[[Any, BaseException | None], None]) -> None:
         """Runs a task; `finish` gets its result or its error."""
         self._resume(task, finish, None, None)
+
+    def ask(self, name: str, payload: Any) -> Answer:
+        """Sends a request and returns at once: the task works on while the server does, then yields the `Answer`.
+
+        It must be yielded before the task ends or yields anything else.
+        """
+        self._number += 1
+        self._send(protocol.REQUEST, self._number, name, payload)
+        return Answer(self._number)
 
     def event(self, name: str, payload: Any) -> None:
         """Tells the server something it did not ask for."""
@@ -141,10 +157,11 @@ class Loop:
             return
         match step:
             case Ask(name=name, payload=payload, timeout=timeout):
-                self._number += 1
+                answer = self.ask(name, payload)
                 deadline = float("inf") if timeout is None else time.monotonic() + timeout
-                self._asked[self._number] = (task, finish, deadline)
-                self._send(protocol.REQUEST, self._number, name, payload)
+                self._asked[answer.number] = (task, finish, deadline)
+            case Answer(number=number):
+                self._asked[number] = (task, finish, float("inf"))
             case Work(function=function):
                 self._start_work(task, finish, function)
             case Turn() if self._turn_taken:

@@ -5,7 +5,7 @@ from vaultd_api.v1 import client_service_pb2 as client_pb
 from vaultd_api.v1 import exchange_service_pb2 as exchange_pb
 from vaultd_api.v1 import vault_service_pb2 as vault_pb
 
-from vaultd.keyholder import audits, clients, exchanges, lifecycle
+from vaultd.keyholder import audits, clients, exchanges, lifecycle, reveal
 from vaultd.keyholder.calls import Caller, Method
 from vaultd.keyholder.loop import Task
 from vaultd.keyholder.vault import Keyholder, Unlocked
@@ -42,7 +42,7 @@ METHODS = {
             exchange_pb.DeleteExchangeRequest, "Exchanges:Delete", True, exchanges.delete
         ),
         # By grant, or by permission Exchanges:Reveal: policy.may_reveal decides.
-        "ExchangeService/RevealCredential": Method(exchange_pb.RevealCredentialRequest, "", False, exchanges.reveal),
+        "ExchangeService/RevealCredential": Method(exchange_pb.RevealCredentialRequest, "", False, reveal.reveal),
         "ClientService/AllowClient": Method(client_pb.AllowClientRequest, "Clients:Allow", True, clients.allow),
         "ClientService/ListClients": Method(client_pb.ListClientsRequest, "Clients:Read", False, clients.list_clients),
         "ClientService/UpdateClient": Method(client_pb.UpdateClientRequest, "Clients:Update", True, clients.update),

@@ -118,8 +118,9 @@ def _stage(
 def _commit_staged(unlocked: Unlocked, entry: Entry) -> Task:
     payload = unlocked.ledger.change(entry, unlocked.clock.now_ms())
     payload["staged"] = True
+    number = unlocked.ledger.changes
     yield Ask("commit", payload)
-    unlocked.ledger.committed(payload["integrity"][1])
+    unlocked.ledger.committed(number)
 
 
 def _current(unlocked: Unlocked, kind: type[Row], packed: bytes, tag: bytes) -> Row:

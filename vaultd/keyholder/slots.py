@@ -32,6 +32,8 @@ def check_row(row: SlotRow) -> None:
     if not 1 <= row.slot <= limits.MAX_SLOTS:
         raise StoreDamagedError("the number of a key slot is damaged")
     if row.kind == SlotKind.MACHINE:
+        if (row.memory_kib, row.passes, row.lanes) != (0, 0, 0):
+            raise StoreDamagedError("the cost of a key slot is damaged")
         return
     kdf.check_bounds(KdfParameters(row.memory_kib, row.passes, row.lanes))
     if len(row.salt) != limits.SALT_BYTES:

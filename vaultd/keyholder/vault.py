@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vaultd import limits
 from vaultd.crypto import requests
 from vaultd.errors import (
+    OUT_OF_ORDER,
     StoreDamagedError,
+    VaultError,
     VaultInitializedError,
     VaultLockedError,
     VaultUninitializedError,
@@ -19,7 +21,7 @@ from vaultd.keyholder.allowlist import Allowlist
 from vaultd.keyholder.clock import Clock, boot_ns
 from vaultd.keyholder.keys import Keys
 from vaultd.keyholder.ledger import Entry, Ledger
-from vaultd.keyholder.loop import Ask, Loop, Task
+from vaultd.keyholder.loop import Answer, Ask, Loop, Task
 from vaultd.keyholder.nonces import Nonces
 from vaultd.keyholder.rates import Rates
 from vaultd.keyholder.recent import Recent
@@ -47,6 +49,15 @@ class Unlocked:
     nonces: Nonces = field(default_factory=Nonces)
     rates: Rates = field(default_factory=Rates)
     recent: Recent = field(default_factory=Recent)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An audit entry on its way to the disk."""
+
+    ledger: Ledger
+    number: int
+    answer: Answer
 
 
 class Keyholder:
@@ -151,15 +162,32 @@ class Keyholder:
         Raises:
             VaultError: STORE_FULL, STORE_UNAVAILABLE or STORE_DAMAGED; nothing changed.
         """
-        payload = unlocked.ledger.change(entry, unlocked.clock.now_ms(), puts, deletes)
-        generation = payload["integrity"][1]
-        try:
-            yield Ask("commit", payload, timeout)
-        except BaseException:
-            unlocked.ledger.failed(generation)
-            raise
-        unlocked.ledger.committed(generation)
+        ledger = unlocked.ledger
+        payload = ledger.change(entry, unlocked.clock.now_ms(), puts, deletes)
+        yield from self._settle(ledger, ledger.changes, Ask("commit", payload, timeout))
         self._take(unlocked, [new for _, new in puts], deletes)
+
+    def begin_commit(self, unlocked: Unlocked, entry: Entry) -> Pending:
+        """Sends an audit entry to the disk and returns at once; `finish_commit` must follow, whatever happens."""
+        ledger = unlocked.ledger
+        payload = ledger.change(entry, unlocked.clock.now_ms())
+        return Pending(ledger, ledger.changes, self.loop.ask("commit", payload))
+
+    def finish_commit(self, pending: Pending) -> Task:
+        """Waits until the entry is on the disk; errors as `commit`."""
+        yield from self._settle(pending.ledger, pending.number, pending.answer)
+
+    def _settle(self, ledger: Ledger, number: int, step: Ask | Answer) -> Task:
+        try:
+            yield step
+        except BaseException as error:
+            oldest = ledger.failed(number)
+            if oldest and isinstance(error, VaultError) and OUT_OF_ORDER in error.metadata:
+                # After a disk error the store came back at another generation than it had said: no change would ever
+                # fit again. A fresh unlock reads where it really is.
+                self.leave("the store is not where the keyholder left it")
+            raise
+        ledger.committed(number)
 
     def _take(self, unlocked: Unlocked, puts: Sequence[Row], deletes: Sequence[Row]) -> None:
         for row in puts:

@@ -254,7 +254,7 @@ class _Connection:
         self._flows: tuple[_Flow, ...] = ()
         self._closed = False
         client.setblocking(False)
-        inside.loop.add_reader(client, self._spoken)
+        inside.loop.add_reader(client.fileno(), self._spoken)
         self._timer = inside.loop.call_later(limits.FIRST_BYTE_SECONDS, self._silent)
 
     def _silent(self) -> None:
@@ -263,7 +263,7 @@ class _Connection:
 
     def _spoken(self) -> None:
         self._timer.cancel()
-        self._inside.loop.remove_reader(self._client)
+        self._inside.loop.remove_reader(self._client.fileno())
         try:
             if not self._client.recv(1, socket.MSG_PEEK):
                 self.close()
@@ -321,7 +321,7 @@ class _Connection:
             flow.stop()
         self._flows = ()
         self._inside.table.remove(self._name)
-        self._inside.loop.remove_reader(self._client)
+        self._inside.loop.remove_reader(self._client.fileno())
         self._client.close()
         if self._inner is not None:
             self._inner.close()
@@ -348,11 +348,11 @@ class _Flow:
         self._stall: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        self._loop.add_reader(self._source, self._readable)
+        self._loop.add_reader(self._source.fileno(), self._readable)
 
     def stop(self) -> None:
-        self._loop.remove_reader(self._source)
-        self._loop.remove_writer(self._sink)
+        self._loop.remove_reader(self._source.fileno())
+        self._loop.remove_writer(self._sink.fileno())
         if self._stall is not None:
             self._stall.cancel()
 
@@ -365,14 +365,14 @@ class _Flow:
             self._broken()
             return
         if not count:
-            self._loop.remove_reader(self._source)
+            self._loop.remove_reader(self._source.fileno())
             self._ended()
             return
         sent = self._send(self._buffer[:count])
         if 0 <= sent < count:
             self._rest = bytes(self._buffer[sent:count])
-            self._loop.remove_reader(self._source)
-            self._loop.add_writer(self._sink, self._writable)
+            self._loop.remove_reader(self._source.fileno())
+            self._loop.add_writer(self._sink.fileno(), self._writable)
             self._stall = self._loop.call_later(limits.STALL_SECONDS, self._broken)
 
     def _writable(self) -> None:
@@ -385,7 +385,7 @@ class _Flow:
         if self._rest:
             self._stall = self._loop.call_later(limits.STALL_SECONDS, self._broken)
             return
-        self._loop.remove_writer(self._sink)
+        self._loop.remove_writer(self._sink.fileno())
         self.start()
 
     def _send(self, data: memoryview | bytes) -> int:

@@ -41,6 +41,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from vaultd import limits
 from vaultd.model import Check
 
 SO_PEERPIDFD: Final = 77
@@ -210,7 +211,11 @@ def _started_before(pid: int, moment: float) -> bool:
 def _read_proc(pid: int, name: str) -> bytes:
     """Returns /proc/PID/name, empty where the process is gone or hidden from us."""
     try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
+        file = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(file, limits.PROC_FILE_BYTES)
+        finally:
+            os.close(file)
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return b""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from vaultd import limits
-from vaultd.errors import StoreDamagedError, StoreFullError, StoreUnavailableError, VaultError
+from vaultd.errors import OUT_OF_ORDER, StoreDamagedError, StoreFullError, StoreUnavailableError, VaultError
 from vaultd.model import TAGGED, AuditRow, IntegrityRow, Row
 from vaultd.store import anchor, database, queries
 
@@ -205,7 +205,7 @@ class Store:
         for number, change in enumerate(changes):
             if change.integrity.generation != self._generation + 1 + number:
                 # A change built on one that failed. The keyholder learns of that failure before this one.
-                raise StoreUnavailableError("the change is out of order")
+                raise StoreUnavailableError("the change is out of order", metadata={OUT_OF_ORDER: str(self._generation)})
         connection = self._database.conn
         try:
             with database.foreign_errors():

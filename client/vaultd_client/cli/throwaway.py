@@ -71,29 +71,36 @@ class ThrowAwayVault:
             arguments: What follows `vaultctl`.
             given: Its stdin.
         """
-        done = subprocess.run(  # noqa: S603 - our own module and arguments
-            [sys.executable, "-P", "-m", "vaultd_client.cli", *arguments],
-            cwd=self.directory,
-            env=self.environment,
-            input=given if given is not None else "",
-            capture_output=True,
-            encoding="utf-8",
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        process = self._python("vaultd_client.cli", arguments, self.environment, subprocess.PIPE)
+        try:
+            out, err = process.communicate(given, COMMAND_SECONDS)
+        finally:
+            end(process)
+        return Ran(process.returncode, out, err)
 
     def program(self, module: str, arguments: Sequence[str], key: str) -> "subprocess.Popen[str]":
         """Starts a program with a key of its own, as any process of this host would be started."""
+        environment = {**self.environment, "VAULTD_KEY": str(self.directory / key)}
+        return self._python(module, arguments, environment, subprocess.STDOUT)
+
+    def _python(
+        self, module: str, arguments: Sequence[str], environment: Mapping[str, str], stderr: int
+    ) -> "subprocess.Popen[str]":
         return subprocess.Popen(  # noqa: S603 - our own module and arguments
             [sys.executable, "-P", "-m", module, *arguments],
             cwd=self.directory,
-            env={**self.environment, "VAULTD_KEY": str(self.directory / key)},
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             encoding="utf-8",
         )
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """Kills a process that still runs, and returns when it is gone."""
+    process.kill()
+    process.wait()
 
 
 @contextlib.contextmanager
@@ -148,10 +155,10 @@ def _running(program: str, environment: Mapping[str, str], directory: Path) -> I
     finally:
         process.terminate()
         try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # what does not stop is killed
+                process.wait(STOP_SECONDS)
+        finally:
+            end(process)
 
 
 def _forward(stream: IO[str], lines: "queue.SimpleQueue[str]") -> None:

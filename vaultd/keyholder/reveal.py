@@ -1,0 +1,130 @@
+"""RevealCredential: the one request that plaintext answers."""
+
+from vaultd_api.v1 import exchange_service_pb2 as pb
+
+from vaultd import limits
+from vaultd.crypto import aead, envelope
+from vaultd.errors import (
+    CredentialNotFoundError,
+    EtagMismatchError,
+    ExchangeNotActiveError,
+    ExchangeNotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+)
+from vaultd.keyholder import exchanges, policy, records
+from vaultd.keyholder.calls import Caller, Released
+from vaultd.keyholder.clock import boot_ns
+from vaultd.keyholder.loop import Task
+from vaultd.keyholder.secretmem import SecretBuffer
+from vaultd.keyholder.vault import Keyholder, Unlocked
+from vaultd.model import CredentialRow, CredentialState, ExchangeRow, ExchangeState
+
+_FIELDS_TAG = b"\x42"
+"""Field 8 of RevealCredentialResponse, length-delimited; a test compares it with the descriptor."""
+_TRIES = 3
+"""An exchange that is changed each time that it is read is being changed by a loop."""
+
+
+def reveal(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.RevealCredentialRequest) -> Task:
+    """Returns a serialized RevealCredentialResponse in a secret buffer, to be released once its entry is durable."""
+    records.configuration(request.configuration)
+    for _ in range(_TRIES):
+        try:
+            exchange = yield from exchanges.find(holder, unlocked, request.exchange)
+        except ExchangeNotFoundError:
+            exchange = None
+        _may_reveal(holder, unlocked, caller, exchange, request.configuration)
+        if exchange is None:
+            raise ExchangeNotFoundError
+        row = yield from _credential(holder, unlocked, exchange, request)
+        if unlocked.ledger.holds(exchange):
+            break
+    else:
+        raise EtagMismatchError
+    # Once more, and nothing is waited for from here to the entry: what was allowed may have been taken back, or its rate
+    # used up, while the server was asked.
+    decision = _may_reveal(holder, unlocked, caller, exchange, request.configuration)
+    if decision.grant is not None:
+        unlocked.rates.use(decision.grant, boot_ns())
+    where = {"exchange": exchange.exchange, "configuration": request.configuration}
+    plain = _decrypt(holder, unlocked, exchange, row)
+    # The entry is on its way to the disk while the answer is sealed; calls.py lets the answer go once it is there.
+    entry = caller.entry(rule=decision.rule, version=row.version, **where)
+    return Released(plain, holder.begin_commit(unlocked, entry))
+
+
+def _may_reveal(
+    holder: Keyholder, unlocked: Unlocked, caller: Caller, exchange: ExchangeRow | None, configuration: str
+) -> policy.Decision:
+    """Returns the decision that allows; writes one that denies to the audit and raises it."""
+    exchange_id = exchange.exchange if exchange else ""
+    decision = policy.may_reveal(
+        caller.client,
+        unlocked.allowlist.grants_of(caller.client.client),
+        exchange_id,
+        configuration,
+        unlocked.clock.now_ms(),
+        unlocked.rates,
+        boot_ns(),
+    )
+    if not decision.allowed:
+        holder.calls.deny(caller, decision.rule, exchange=exchange_id, configuration=configuration)
+        raise RateLimitedError if decision.rate_limited else PermissionDeniedError
+    if exchange is not None and exchange.state != ExchangeState.ACTIVE:
+        state = exchange.state.lower()
+        holder.calls.deny(caller, f"exchange-{state}", exchange=exchange_id, configuration=configuration)
+        raise ExchangeNotActiveError(f"the exchange is {state}")
+    return decision
+
+
+def _head(holder: Keyholder, exchange: ExchangeRow, row: CredentialRow) -> bytes:
+    kind, _ = holder.catalogue.get(exchange.kind)
+    return pb.RevealCredentialResponse(
+        exchange=exchange.exchange,
+        name=exchange.name,
+        kind=exchange.kind,
+        environment=exchange.environment,
+        configuration=row.configuration,
+        version=row.version,
+        ccxt_names={field.name: field.ccxt_name for field in kind.fields if field.ccxt_name},
+    ).SerializeToString()
+
+
+def _credential(
+    holder: Keyholder, unlocked: Unlocked, exchange: ExchangeRow, request: pb.RevealCredentialRequest
+) -> Task:
+    wanted = {"exchange": exchange.exchange, "configuration": request.configuration, "version": request.version}
+    row = yield from holder.fetch_one(unlocked, CredentialRow, "credential", wanted, tuple(wanted.values()))
+    if row is None or (row.exchange, row.configuration) != (exchange.exchange, request.configuration):
+        raise CredentialNotFoundError(f"{exchange.name} has no {request.configuration} key pair")
+    good = row.version == request.version if request.version else row.state == CredentialState.ACTIVE
+    if not good or row.state not in exchanges.USABLE:
+        raise CredentialNotFoundError(f"version {row.version} is {row.state.lower()}")
+    return row
+
+
+def _decrypt(
+    holder: Keyholder, unlocked: Unlocked, exchange: ExchangeRow, row: CredentialRow
+) -> SecretBuffer:
+    """Appends the plaintext to the rest of the answer as its last field: serialized messages can be put together."""
+    length = aead.plaintext_length(row.ciphertext)
+    head = _head(holder, exchange, row) + _FIELDS_TAG + _varint(length)
+    buffer = holder.memory.allocate(len(head) + length)
+    try:
+        buffer.view[: len(head)] = head
+        with holder.memory.allocate(limits.KEY_BYTES) as data_key, buffer.view[len(head) :] as plain:
+            envelope.unwrap_data_key(unlocked.keys.wrapping, unlocked.vault.vault_id, exchange, row, data_key.view)
+            envelope.decrypt_credential(data_key.view, unlocked.vault.vault_id, exchange, row, plain)
+    except BaseException:
+        buffer.close()
+        raise
+    return buffer
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*encoded, value))
