@@ -165,7 +165,7 @@ class GrantNotFoundError(VaultError):
 
 
 class LastAdministratorError(VaultError):
-    """The last administrator cannot be disabled, revoked or stripped of the right to allow clients."""
+    """The last client with every permission cannot be disabled, revoked or stripped of one."""
 
     reason = "LAST_ADMINISTRATOR"
     default = "the last administrator must stay"

@@ -217,6 +217,8 @@ print(closed, flush=True)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with stream_house(base) as found:
         process = await child(STRANGER, knock, found.public)
+        assert process.stdin is not None
+        assert process.stdout is not None
         taken: list[int] = []
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors() + 50, hard))
         try:
@@ -224,8 +226,8 @@ print(closed, flush=True)
                 while True:
                     taken.append(os.open(os.devnull, os.O_RDONLY))
             worked = time.process_time()
-            said, _ = await asyncio.wait_for(process.communicate(b"\n"), 20)
-            assert said == b"50\n"
+            process.stdin.write(b"\n")  # and not communicate(): it would close a descriptor
+            assert await asyncio.wait_for(process.stdout.readline(), 20) == b"50\n"
             assert found.gate.refused == 50
             await asyncio.sleep(0.5)
             assert time.process_time() - worked < 0.4
@@ -233,6 +235,7 @@ print(closed, flush=True)
             for number in taken:
                 os.close(number)
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        await process.communicate(b"")
         assert await found.is_served()
 
 

@@ -1,15 +1,14 @@
 """Promises of `vaultd.keyholder.policy`: nothing is revealed without a grant that says so, and `why` says which."""
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
-from vaultd_client import ClientKey, VaultClient
+from vaultd_client import VaultClient
 from vaultd_client.errors import InvalidError, NotFoundError, RateLimitedError, RefusedError, VaultClientError
 
-from tests.support.daemon import READ_PAIR, WRITE_PAIR, Daemon, new_daemon
+from tests.support.daemon import Daemon, new_daemon
 from tests.support.forge import REVEAL, Forger, Line, Outcome, reveal_body
 from tests.support.processes import until
 
@@ -301,55 +300,3 @@ def test_why_names_the_rule_that_decides(house: Daemon, admin: VaultClient, situ
     assert (said.rule, said.allowed, code == "OK") == (rule.format(grant=grant), allowed, allowed)
     decision = "allow" if allowed else "deny"
     until(lambda: said.rule in {entry.rule for entry in admin.audit(client=bot.name, decision=decision)})
-
-
-# --- nobody climbs -------------------------------------------------------------------------------------------------
-
-
-def test_a_client_without_permissions_administers_nothing(house: Daemon, bot: Bot, admin: VaultClient) -> None:
-    before = (admin.clients(), admin.list(everything=True))
-    grant = admin.create_grant(bot.name, "other", "read")
-    pairs = {"read": READ_PAIR}
-    attempts = [
-        lambda: bot.client.lock(),
-        lambda: bot.client.list(everything=True),
-        lambda: bot.client.create_exchange("mine", "binance", pairs),
-        lambda: bot.client.update_exchange("other", hidden=True),
-        lambda: bot.client.rotate_credential("other", "read", WRITE_PAIR),
-        lambda: bot.client.revoke_exchange("other"),
-        lambda: bot.client.revoke_credential("other", "read"),
-        lambda: bot.client.delete_exchange("other"),
-        lambda: bot.client.allow_client("evil", ClientKey.generate().public_key, os.getuid()),
-        lambda: bot.client.clients(),
-        lambda: bot.client.update_client("admin", state="DISABLED"),
-        lambda: bot.client.revoke_client("admin"),
-        lambda: bot.client.create_grant(bot.name, "*", "*"),
-        lambda: bot.client.delete_grant(bot.name, grant.id),
-        lambda: bot.client.why(bot.name, "other", "read"),
-        lambda: bot.client.audit(),
-        lambda: bot.client.verify_audit(),
-    ]
-    for attempt in attempts:
-        with pytest.raises(RefusedError) as caught:
-            attempt()
-        assert caught.value.reason == "PERMISSION_DENIED"
-    admin.delete_grant(bot.name, grant.id)
-    assert (admin.clients(), admin.list(everything=True)) == before
-    assert bot.house.keyholder_pid
-
-
-def test_nobody_gives_a_permission_that_they_lack(house: Daemon, admin: VaultClient) -> None:
-    climber = Bot(house, "Clients:Allow", "Clients:Update")
-    key = ClientKey.generate()
-    with climber.client as client:
-        for permissions in (["*"], ["Exchanges:Reveal"], ["Clients:Allow", "Clients:Grant"]):
-            for attempt in (
-                lambda wanted: client.allow_client("ladder", key.public_key, os.getuid(), permissions=wanted),
-                lambda wanted: client.update_client(climber.name, permissions=wanted),
-                lambda wanted: client.update_client("admin", permissions=wanted),
-            ):
-                with pytest.raises(RefusedError, match="you do not have"):
-                    attempt(permissions)
-        assert "ladder" not in {known.name for known in admin.clients()}
-        assert client.allow_client("ladder", key.public_key, os.getuid(), permissions=["Clients:Allow"])
-    admin.revoke_client("ladder")

@@ -76,7 +76,7 @@ def start(code: str, listener: socket.socket, uid: int = os.geteuid()) -> subpro
     become = f"os.setgroups([]); os.setgid({uid + 1}); os.setuid({uid})" if uid != os.geteuid() else ""
     name = os.fsdecode(listener.getsockname()[1:])
     wrapped = f"import os, socket, sys; sys.argv[1] = '\\0' + sys.argv[1]; {become}\n{code}"
-    return subprocess.Popen([sys.executable, "-I", "-c", wrapped, name], stdin=subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-P", "-c", wrapped, name], stdin=subprocess.PIPE)
 
 
 def say(process: subprocess.Popen[bytes], what: bytes) -> None:

@@ -158,17 +158,21 @@ class Line:
 
     def send(self, method: str, request: bytes) -> Outcome:
         """Sends bytes and returns what comes back."""
-        return self.send_all(method, [request])[0]
+        return self.send_each([(method, request)])[0]
 
     def send_all(self, method: str, requests: list[bytes], at_once: int = 32) -> list[Outcome]:
-        """Sends many, so many at once; the outcomes in their order."""
-        rpc: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(method)
+        """Sends many to one method, so many at once; the outcomes in their order."""
         outcomes: list[Outcome] = []
         for start in range(0, len(requests), at_once):
-            calls = [rpc.future(request, timeout=20) for request in requests[start : start + at_once]]
-            for call in calls:
-                try:
-                    outcomes.append(Outcome("OK", "", call.result()))
-                except grpc.RpcError as error:
-                    outcomes.append(outcome(error))
+            outcomes += self.send_each([(method, request) for request in requests[start : start + at_once]])
+        return outcomes
+
+    def send_each(self, requests: list[tuple[str, bytes]]) -> list[Outcome]:
+        """Sends each to its method, all at once and in this order; the outcomes in the same order."""
+        outcomes: list[Outcome] = []
+        for call in [self._channel.unary_unary(method).future(request, timeout=20) for method, request in requests]:
+            try:
+                outcomes.append(Outcome("OK", "", call.result()))
+            except grpc.RpcError as error:
+                outcomes.append(outcome(error))
         return outcomes

@@ -148,7 +148,7 @@ async def child(uid: int, code: str, *arguments: object, grpc_too: bool = False)
     # grpc imports the rest of itself at the first channel
     load = "import grpc; grpc.insecure_channel('unix:/nowhere').close()" if grpc_too else ""
     script = f"import os, select, socket, sys, threading, time\n{load}\n{become}\n{code}"
-    command = [sys.executable, "-I", "-c", script, *map(str, arguments)]
+    command = [sys.executable, "-P", "-c", script, *map(str, arguments)]
     return await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 

@@ -41,10 +41,10 @@ def status_of(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def mapped_files(pid: int) -> set[str]:
-    """Returns the names of the files that `pid` has mapped."""
+def mapped_files(pid: int) -> str:
+    """Returns the paths of the files that `pid` has mapped, one to a line."""
     lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    return {Path(line.split(maxsplit=5)[5]).name for line in lines if "/" in line}
+    return "\n".join(sorted({line.split(maxsplit=5)[5] for line in lines if "/" in line}))
 
 
 def open_files(pid: int) -> dict[int, str]:

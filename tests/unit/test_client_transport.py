@@ -23,7 +23,6 @@ from vaultd_client.errors import (
     NotRunningError,
     TimedOutError,
     VaultClientError,
-    error_for,
 )
 from vaultd_client.session import Send
 
@@ -81,11 +80,12 @@ def servers() -> list[grpc.Server]:
 
 @pytest.fixture
 def serve(handler: Handler, servers: list[grpc.Server]) -> Iterator[Serve]:
-    def start(path: Path) -> grpc.Server:
-        for earlier in servers:
+    def start(path: Path, other: Handler | None = None) -> grpc.Server:
+        """Serves at a path: the same daemon once more, or another one beside it."""
+        for earlier in servers if other is None else ():
             earlier.stop(None).wait()
         path.unlink(missing_ok=True)
-        server = grpc.server(ThreadPoolExecutor(16), handlers=[handler])
+        server = grpc.server(ThreadPoolExecutor(16), handlers=[other or handler])
         # A short name beside it: gRPC's server would read special characters as a URI.
         server.add_insecure_port(f"unix:{path.with_name('s')}")
         server.start()
@@ -294,12 +294,13 @@ def test_a_proxy_in_the_environment_is_not_used(socket: Path, monkeypatch: pytes
         assert client.vault().state == "UNLOCKED"
 
 
-def test_two_daemons_that_follow_each_other_at_one_path_are_not_mixed_up(
-    socket: Path, key: ClientKey, serve: Serve, script: Script
+def test_a_client_of_a_new_daemon_does_not_reach_the_old_one_that_lingers(
+    socket: Path, serve: Serve, script: Script
 ) -> None:
-    with VaultClient(socket, key) as first:
+    other = revealing()
+    with VaultClient(socket) as first:
         assert first.vault().vault_id == script.vault_id
-        script.failures.append(error_for("EXCHANGE_NOT_FOUND", "no such exchange"))
-        serve(socket)
-        with VaultClient(socket, key) as second, pytest.raises(VaultClientError, match="no such exchange"):
-            second.get("main")
+        serve(socket, Handler(other))
+        with VaultClient(socket) as second:
+            assert second.vault().vault_id == other.vault_id
+        assert first.vault().vault_id == script.vault_id

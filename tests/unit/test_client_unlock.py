@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -184,9 +185,12 @@ def test_after_a_lock_it_connects_to_the_new_keyholder(listener: Listener, path:
     assert listener.connections == 2
 
 
-def test_a_secret_larger_than_the_sockets_buffer_arrives_whole(listener: Listener, path: Path) -> None:
-    many = {number: bytearray(os.urandom(6000)) for number in range(10)}
-    assert asked(listener, path, {"rewrapped": 0}, lambda client: client.master_key_rotate(many)) == 0
+def test_secrets_larger_than_the_sockets_buffer_arrive_whole(listener: Listener, path: Path) -> None:
+    listener.answers = [frame({"rewrapped": 0})]
+    many = {number: bytearray(os.urandom(6001)) for number in range(10)}
+    with UnlockClient(path, timeout=5) as client:
+        client.connect().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        client.master_key_rotate(many)
     assert listener.received[0][1] == list(many.values())
 
 
@@ -229,7 +233,9 @@ def test_a_connection_survives_a_wrong_passphrase(listener: Listener, path: Path
 
 NONSENSE: dict[str, bytes] = {
     "a huge header": struct.pack(">II", 8193, 0) + b" " * 8193,
-    "secrets in an answer": struct.pack(">II", 2, 5) + b"{}CANARY"[:7],
+    "secrets in an answer": struct.pack(">II", len(frame(CALLS["status"][0])) - 8, 6)
+    + frame(CALLS["status"][0])[8:]
+    + b"CANARY",
     "no JSON": struct.pack(">II", 6, 0) + b"CANARY",
     "no object": frame(["CANARY"]),
     "no UTF-8": struct.pack(">II", 2, 0) + b"\xff\xfe",
@@ -280,6 +286,27 @@ def test_a_keyholder_that_does_not_answer_is_given_up(path: Path) -> None:
         server.listen()
         with UnlockClient(path, timeout=0.1) as client, pytest.raises(TimedOutError):
             client.status()
+
+
+def test_an_answer_that_comes_too_late_is_not_taken_for_the_next(path: Path) -> None:
+    late, own = (frame(CALLS["status"][0] | {"pid": pid}) for pid in (1, 2))  # type: ignore[operator]
+    with socket.socket(socket.AF_UNIX) as server, UnlockClient(path, timeout=0.2) as client:
+        server.bind(str(path))
+        server.listen()
+        server.settimeout(5)
+        with pytest.raises(TimedOutError):
+            client.status()
+        first, _ = server.accept()
+        client.timeout = 5
+        with first, suppress(OSError):
+            first.sendall(late)
+        with ThreadPoolExecutor(1) as thread:
+            call = thread.submit(client.status)
+            second, _ = server.accept()
+            with second:
+                assert second.recv(4096)
+                second.sendall(own)
+                assert call.result(5).pid == 2
 
 
 def test_no_socket_and_nobody_listening_are_not_running(path: Path) -> None:

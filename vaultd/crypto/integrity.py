@@ -103,8 +103,8 @@ def read_anchor(audit_key: Buffer, vault_id: bytes, anchor: bytes) -> tuple[int,
     return int.from_bytes(body[at : at + 8], "big"), body[at + 8 :]
 
 
-def same(left: bytes, right: bytes) -> bool:
-    """Compares two MACs in constant time."""
+def same(left: Buffer, right: Buffer) -> bool:
+    """Compares two MACs or keys in constant time."""
     return hmac.compare_digest(left, right)
 
 

@@ -4,6 +4,7 @@ usage: python -s -S -P -m vaultd.keyholder PARENT_PID LINK_FD UNLOCK_FD
 """
 
 import sys
+from typing import Any
 
 from vaultd.keyholder.harden import harden_early, memory_hygiene_check, seal
 
@@ -22,7 +23,7 @@ def main() -> None:
     from vaultd.crypto import selftest
     from vaultd.keyholder.calls import Calls
     from vaultd.keyholder.hello import hello
-    from vaultd.keyholder.loop import Loop
+    from vaultd.keyholder.loop import Loop, Task
     from vaultd.keyholder.methods import METHODS
     from vaultd.keyholder.secretmem import SecretMemory
     from vaultd.keyholder.unlock import UnlockSocket
@@ -42,8 +43,16 @@ def main() -> None:
     checks += seal()
     if not all(check.ok for check in checks if check.name == "primitives"):
         os._exit(3)
-    loop.requests = {"hello": lambda payload: hello(holder, payload, checks), "call": holder.calls}
     unlock_socket = UnlockSocket(holder, listener)
+
+    def greet(payload: Any) -> Task:
+        # Once: a second hello would tell an unlocked keyholder that it is a fresh one.
+        del loop.requests["hello"]
+        answer = yield from hello(holder, payload, checks)
+        unlock_socket.open()
+        return answer
+
+    loop.requests = {"hello": greet, "call": holder.calls}
 
     def tick() -> None:
         unlock_socket.tick()

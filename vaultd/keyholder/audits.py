@@ -44,8 +44,7 @@ def list_entries(
 
 def verify(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.VerifyAuditRequest) -> Task:  # noqa: ARG001  one shape for the table
     """Walks the chain from its first entry to the head that the keyholder holds."""
-    ledger = unlocked.ledger
-    last, head = ledger.generation, ledger.head
+    last, head = unlocked.ledger.generation, unlocked.ledger.head
     previous = integrity.first_audit_head(unlocked.vault.vault_id)
     checked = 0
     while checked < last:
@@ -55,7 +54,8 @@ def verify(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Ve
         for row in rows:
             if row.sequence != checked + 1:
                 return _bad(checked, checked + 1, "the entry is missing")
-            if not ledger.check_entry(previous, row):
+            # Not one ledger for the whole walk: a new master key brings a new one, and takes the keys of the old.
+            if not unlocked.ledger.check_entry(previous, row):
                 return _bad(checked, row.sequence, "the entry was changed, or the one before it was")
             previous = row.mac
             checked += 1

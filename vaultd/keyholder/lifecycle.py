@@ -61,6 +61,16 @@ _LOCK_AUDIT_SECONDS = 1.0
 
 def initialize(holder: Keyholder, header: dict[str, Any], given: Sequence[SecretBuffer], peer: PeerFacts) -> Task:
     """Creates the vault: master key, a passphrase slot, a recovery slot, the first administrator. Ends UNLOCKED."""
+    if holder.busy:
+        raise UnlockBusyError
+    holder.busy = True
+    try:
+        return (yield from _initialize(holder, header, given, peer))
+    finally:
+        holder.busy = False
+
+
+def _initialize(holder: Keyholder, header: dict[str, Any], given: Sequence[SecretBuffer], peer: PeerFacts) -> Task:
     administrator = records.new_client(header.get("administrator"), [EVERYTHING])
     if not 1 <= len(given) <= 2:
         raise RecordInvalidError(fields={"secrets": "a passphrase, and optionally a recovery code"})
@@ -131,13 +141,18 @@ def unlock(holder: Keyholder, header: dict[str, Any], given: Sequence[SecretBuff
 def _unlock(holder: Keyholder, header: dict[str, Any], kind: SlotKind, given: SecretBuffer, peer: PeerFacts) -> Task:
     keys = Keys(holder.memory)
     try:
+        _require_no_delay(holder)  # Before the store is read and checked: a guesser must not keep it busy for nothing.
         found = yield Ask("open", {"check": True})
-        vault, slot = yield from _try_slots(holder, keys, found, kind, header.get("slot"), given)
+        vault, rows = _believable(found)
+        slot = yield from _try_slots(holder, keys, vault, rows, kind, header.get("slot"), given)
     except BaseException:
         keys.close()
         raise
     try:
         unlocked = yield from _load(holder, keys, vault, found, accept_rollback=header.get("accept_rollback") is True)
+        if not (unlocked.ledger.holds(vault) and unlocked.ledger.holds(slot)):
+            # They were tried before anything vouched for them; what opened must be what the vault has today.
+            raise StoreDamagedError("the key slot that opened is not one that the vault has")
         upgraded = yield from _settle(holder, unlocked, slot, given, peer, header)
     except BaseException as error:
         holder.leave(f"unlock failed: {error.message if isinstance(error, VaultError) else VaultError.default}")
@@ -178,12 +193,16 @@ def try_secret(holder: Keyholder, kind: SlotKind, slot: Any, given: SecretBuffer
     """
     if holder.busy:
         raise UnlockBusyError
+    unlocked = holder.require_unlocked()
+    keys = unlocked.keys
     holder.busy = True
     scratch = Keys(holder.memory)
     try:
-        found = yield Ask("open", {"check": False})
-        _, row = yield from _try_slots(holder, scratch, found, kind, slot, given)
-        same = integrity.same(bytes(scratch.master), bytes(holder.require_unlocked().keys.master))
+        # The slots that were vouched for at unlock, not what the store has now: an old slot must not come back to life.
+        row = yield from _try_slots(holder, scratch, unlocked.vault, list(unlocked.slots.values()), kind, slot, given)
+        if unlocked.keys is not keys:
+            raise UnlockBusyError("the master key was changed meanwhile; try again")
+        same = integrity.same(scratch.master, keys.master)
     finally:
         scratch.close()
         holder.busy = False
@@ -192,20 +211,34 @@ def try_secret(holder: Keyholder, kind: SlotKind, slot: Any, given: SecretBuffer
     return row
 
 
-def _try_slots(
-    holder: Keyholder, keys: Keys, found: dict[str, Any], kind: SlotKind, wanted: Any, given: SecretBuffer
-) -> Task:
-    """Steps 1 to 4. Fills `keys`; returns the vault row and the slot that opened."""
+def _require_no_delay(holder: Keyholder) -> None:
+    if holder.retry_after_ms() > 0:
+        raise UnlockDelayedError(metadata={"retry_after_ms": str(holder.retry_after_ms())})
+
+
+def _believable(found: dict[str, Any]) -> tuple[VaultRow, list[SlotRow]]:
+    """Returns vault row and slots as the store has them, if they can be tried at all."""
     vaults = [VaultRow.of(values[:-1]) for values in found["vault"]]
     rows = [SlotRow.of(values[:-1]) for values in found["slots"]]
     if len(vaults) != 1 or len(rows) > limits.MAX_SLOTS:
         raise StoreDamagedError("the vault row or the key slots are damaged")
-    vault = vaults[0]
-    if vault.format_version > limits.FORMAT_VERSION:
-        facts = {"found": str(vault.format_version), "supported": str(limits.FORMAT_VERSION)}
+    if vaults[0].format_version > limits.FORMAT_VERSION:
+        facts = {"found": str(vaults[0].format_version), "supported": str(limits.FORMAT_VERSION)}
         raise StoreTooNewError(metadata=facts)
-    if holder.retry_after_ms() > 0:
-        raise UnlockDelayedError(metadata={"retry_after_ms": str(holder.retry_after_ms())})
+    return vaults[0], rows
+
+
+def _try_slots(
+    holder: Keyholder,
+    keys: Keys,
+    vault: VaultRow,
+    rows: Sequence[SlotRow],
+    kind: SlotKind,
+    wanted: Any,
+    given: SecretBuffer,
+) -> Task:
+    """Steps 1 to 4. Fills `keys`; returns the slot that opened."""
+    _require_no_delay(holder)
     tries = [row for row in rows if row.kind == kind and wanted in (None, row.slot)]
     for row in tries:
         slots.check_row(row)
@@ -221,7 +254,7 @@ def _try_slots(
                 continue
             yield Ask("failures", 0)
             holder.set_failures(0)
-            return vault, row
+            return row
     holder.set_failures(holder.failures)
     raise WrongPassphraseError(
         _wrong(kind, tried=bool(tries)),

@@ -6,6 +6,7 @@ concurrency but where a task yields.
 """
 
 import logging
+import math
 import os
 import selectors
 import socket
@@ -77,7 +78,7 @@ class Loop:
         self._asked: dict[int, tuple[Task, Callable[[Any, BaseException | None], None], float]] = {}
         self._turn_taken = False
         self._turns: deque[tuple[Task, Callable[[Any, BaseException | None], None]]] = deque()
-        self._leaving = False
+        self._leave_by = math.inf
         self.requests: dict[str, Callable[[Any], Task]] = {}
         self.tick: Callable[[], None] = lambda: None
 
@@ -110,7 +111,8 @@ class Loop:
 
     def leave(self) -> None:
         """Ends the process as soon as what was sent is out. The death of the process is the lock."""
-        self._leaving = True
+        # A server that does not read must not keep the keys alive.
+        self._leave_by = min(self._leave_by, time.monotonic() + _TICK_SECONDS)
 
     def watch(self, sock: socket.socket, events: int, ready: Callable[[int], None]) -> None:
         """Calls `ready(events)` when a socket is ready; replaces an earlier watch of it."""
@@ -127,7 +129,7 @@ class Loop:
         """Never returns: ends the process when the link closes, breaks the protocol, or `leave` was called."""
         next_tick = time.monotonic() + _TICK_SECONDS
         while True:
-            if self._leaving and not self._out:
+            if self._leave_by < math.inf and (not self._out or time.monotonic() >= self._leave_by):
                 os._exit(0)
             wait = 0.0 if self._done else max(0.0, next_tick - time.monotonic())
             for key, events in self._selector.select(wait):

@@ -8,10 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vaultd.keyholder.rates import Rates
-from vaultd.model import EVERYTHING, REVEAL, ClientRow, ClientState, GrantRow
-
-ADMINISTRATION = "Clients:Allow"
-"""Who holds this can put everything else right; the last one must stay."""
+from vaultd.model import EVERYTHING, PERMISSIONS, REVEAL, ClientRow, ClientState, GrantRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +37,8 @@ def holds(client: ClientRow, permission: str) -> bool:
 
 
 def is_administrator(client: ClientRow) -> bool:
-    """Says whether a client can allow others."""
-    return client.state == ClientState.ACTIVE and holds(client, ADMINISTRATION)
+    """Says whether a client has every permission, and so can give any: such a one must stay, for nobody gives another."""
+    return client.state == ClientState.ACTIVE and all(holds(client, permission) for permission in PERMISSIONS)
 
 
 def by_permission(client: ClientRow, permission: str) -> Decision:

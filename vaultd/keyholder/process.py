@@ -72,6 +72,8 @@ def spawn(unlock_listener: socket.socket) -> Process:
                     (os.POSIX_SPAWN_DUP2, moved[1], unlock_fd),
                 ],
                 setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+                # Ctrl-C in a terminal is for the server, which then ends the keyholder.
+                setsigmask=[signal.SIGINT],
             )
         finally:
             for descriptor in moved:

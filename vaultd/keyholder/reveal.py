@@ -37,7 +37,12 @@ def reveal(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Re
         _may_reveal(holder, unlocked, caller, exchange, request.configuration)
         if exchange is None:
             raise ExchangeNotFoundError
-        row = yield from _credential(holder, unlocked, exchange, request)
+        try:
+            row = yield from _credential(holder, unlocked, exchange, request)
+        except CredentialNotFoundError:
+            where = {"exchange": exchange.exchange, "configuration": request.configuration}
+            holder.calls.deny(caller, "no-credential", **where)
+            raise
         if unlocked.ledger.holds(exchange):
             break
     else:

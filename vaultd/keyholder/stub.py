@@ -8,6 +8,7 @@ from typing import Any
 from vaultd.errors import (
     KeyholderUnavailableError,
     ProtocolViolationError,
+    StoreDamagedError,
     StoreUnavailableError,
     VaultError,
     from_wire,
@@ -113,8 +114,13 @@ class Stub:
         except Exception as error:  # noqa: BLE001  the keyholder must get an answer; the text may hold values
             log.error("answering %s failed: %s", name, type(error).__name__)  # noqa: TRY400
             kind, result = protocol.ERROR, StoreUnavailableError().to_wire()
+        try:
+            frame = protocol.encode(kind, number, name, result)
+        except ProtocolViolationError:
+            # Larger than anything that vaultd stores. Without an answer the keyholder would wait for ever.
+            frame = protocol.encode(protocol.ERROR, number, name, StoreDamagedError("a row is too large").to_wire())
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(protocol.encode(kind, number, name, result))
+            self._transport.write(frame)
 
 
 class _Link(asyncio.Protocol):

@@ -61,7 +61,10 @@ class UnlockSocket:
         self._listener = listener
         self._connections: set[_Connection] = set()
         listener.setblocking(False)
-        holder.loop.watch(listener, selectors.EVENT_READ, self._accept)
+
+    def open(self) -> None:
+        """Begins to accept: not before the server has said in which state the vault is, and how many tries have failed."""
+        self.holder.loop.watch(self._listener, selectors.EVENT_READ, self._accept)
 
     def _accept(self, _events: int) -> None:
         try:

@@ -132,7 +132,9 @@ class Custody:
 
     def _event(self, name: str, payload: Any) -> None:
         if name == "locking":
+            # Sent before the reply to the lock: who has that reply never finds the vault unlocked.
             self._cause = str(payload["cause"])
+            self._locked(self._cause)
             return
         self.view = replace(
             self.view,
@@ -154,8 +156,14 @@ class Custody:
         if self._closing or stub is not self._stub:
             return  # One that died before it was in charge: `_adopt` raises, and who called it starts the next.
         self._stub = None
-        was_unlocked = self.view.state == VaultState.UNLOCKED
         cause = self._cause or "the keyholder died"
+        self._locked(cause)
+        log.info("locked: %s", cause)
+        self._tell()
+        self._respawning = asyncio.get_running_loop().create_task(self._respawn())
+
+    def _locked(self, cause: str) -> None:
+        was_unlocked = self.view.state == VaultState.UNLOCKED
         self.view = replace(
             self.view,
             state=VaultState.LOCKED if self.view.vault_id else VaultState.UNINITIALIZED,
@@ -165,9 +173,6 @@ class Custody:
             unlocked_ms=0,
             lock_cause=cause if was_unlocked or self._cause else self.view.lock_cause,
         )
-        log.info("locked: %s", cause)
-        self._tell()
-        self._respawning = asyncio.get_running_loop().create_task(self._respawn())
 
     async def _respawn(self) -> None:
         while not self._closing:

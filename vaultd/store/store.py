@@ -1,8 +1,9 @@
 """The store: one thread owns the connection; reads and changes are done in the order they were asked for.
 
 Changes that wait together share one transaction, and so one sync. A change is acknowledged after its commit; when the
-commit fails, none of its batch happened. After an error of the disk the connection counts as dead: it is opened again
-and asked which generation it holds, for a failed sync does not say whether the commit is on the disk.
+commit fails, each change of its batch is tried by itself, so that one bad change fails alone with those built on it.
+After an error of the disk the connection counts as dead: it is opened again and asked which generation it holds, for a
+failed sync does not say whether the commit is on the disk. Where it cannot be opened, the next request tries again.
 """
 
 import asyncio
@@ -11,10 +12,13 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
+
+from sqlite_utils import Database
 
 from vaultd import limits
 from vaultd.errors import OUT_OF_ORDER, StoreDamagedError, StoreFullError, StoreUnavailableError, VaultError
@@ -73,9 +77,9 @@ class Store:
         self.anchor_trouble = ""
         self._lock = database.lock_file(path)
         try:
-            self._database = database.open_database(path)
+            self._database: Database | None = database.open_database(path)
             try:
-                self._generation = self._checked_generation()
+                self._generation = self._checked_generation(self._database.conn)
             except BaseException:
                 database.close_database(self._database)
                 raise
@@ -84,6 +88,7 @@ class Store:
             raise
         self._waiting = 0
         self._pending_anchor = b""
+        self._pending_since = 0.0
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
@@ -97,7 +102,7 @@ class Store:
             quick: A look-up by key. Where nothing waits, it is done at once on the caller's thread: the way to the
                 thread and back takes ten times as long as the look-up.
         """
-        if quick and not self._waiting:
+        if quick and not self._waiting and self._database is not None:
             return cast("T", self._run_read(query))
         future: asyncio.Future[T] = self._loop.create_future()
         self._ask(_Job(future, read=query))
@@ -145,11 +150,11 @@ class Store:
                 self._settle([job], self._run_read, job.read)
                 continue
             batch, waiting, end = self._collect(job)
-            self._settle(batch, self._run_commit, [each.change for each in batch if each.change])
+            self._commit_batch(batch)
             if end:
                 break
         self._flush_anchor()
-        database.close_database(self._database)
+        self._drop()
 
     def _next_job(self) -> "_Job | None":
         while True:
@@ -173,14 +178,50 @@ class Store:
             batch.append(job)
         return batch, None, False
 
+    def _commit_batch(self, batch: list[_Job]) -> None:
+        fitting: list[tuple[_Job, Change]] = []
+        for job in batch:
+            assert job.change is not None
+            if job.change.integrity.generation == self._generation + 1 + len(fitting):
+                fitting.append((job, job.change))
+            else:
+                # Built on one that failed. The keyholder has learned, or learns first, of that failure.
+                facts = {OUT_OF_ORDER: str(self._generation)}
+                self._deliver([job], None, StoreUnavailableError("the change is out of order", metadata=facts))
+        if not fitting:
+            return
+        jobs = [job for job, _ in fitting]
+        try:
+            self._run_commit([change for _, change in fitting])
+        except Exception as error:  # noqa: BLE001  goes to whoever awaits; the thread must live on
+            if len(jobs) == 1:
+                self._deliver(jobs, None, error)
+            else:
+                self._commit_singly(fitting)
+        else:
+            self._deliver(jobs, None, None)
+        if time.monotonic() - self._pending_since >= _ANCHOR_IDLE_SECONDS:
+            self._flush_anchor()  # It is never idle: entries alone must reach the anchor all the same.
+
+    def _commit_singly(self, fitting: list[tuple[_Job, Change]]) -> None:
+        for number, (job, change) in enumerate(fitting):
+            try:
+                self._run_commit([change])
+            except Exception as error:  # noqa: BLE001  as above
+                # Those that follow are built on it.
+                self._deliver([each for each, _ in fitting[number:]], None, error)
+                return
+            self._deliver([job], None, None)
+
     def _settle(self, jobs: list[_Job], work: Callable[[Any], Any], argument: Any) -> None:
-        result: Any = None
-        error: BaseException | None = None
         try:
             result = work(argument)
-        except Exception as caught:  # noqa: BLE001  goes to whoever awaits; the thread must live on
-            error = caught
+        except Exception as error:  # noqa: BLE001  goes to whoever awaits; the thread must live on
+            self._deliver(jobs, None, error)
+        else:
+            self._deliver(jobs, result, None)
 
+    def _deliver(self, jobs: list[_Job], result: Any, error: Exception | None) -> None:
         def deliver() -> None:
             self._waiting -= len(jobs)
             for job in jobs:
@@ -194,19 +235,23 @@ class Store:
         self._loop.call_soon_threadsafe(deliver)
 
     def _run_read(self, query: Callable[[sqlite3.Connection], Any]) -> Any:
-        with database.foreign_errors():
-            try:
-                return query(self._database.conn)
-            except sqlite3.Error:
-                self._database.conn.rollback()
-                raise
+        connection = self._connection()
+        try:
+            with database.foreign_errors():
+                try:
+                    return query(connection)
+                except sqlite3.Error:
+                    connection.rollback()
+                    raise
+        except StoreUnavailableError:
+            self._drop()
+            raise
 
     def _run_commit(self, changes: list[Change]) -> None:
-        for number, change in enumerate(changes):
-            if change.integrity.generation != self._generation + 1 + number:
-                # A change built on one that failed. The keyholder learns of that failure before this one.
-                raise StoreUnavailableError("the change is out of order", metadata={OUT_OF_ORDER: str(self._generation)})
-        connection = self._database.conn
+        connection = self._connection()
+        if changes[0].integrity.generation != self._generation + 1:
+            facts = {OUT_OF_ORDER: str(self._generation)}
+            raise StoreUnavailableError("the change is out of order", metadata=facts)
         try:
             with database.foreign_errors():
                 connection.execute("BEGIN IMMEDIATE")
@@ -214,41 +259,58 @@ class Store:
                     _apply(connection, change)
                 connection.commit()
         except VaultError as error:
-            self._recover(error, changes)
+            self._recover(connection, error, changes)
         self._generation = changes[-1].integrity.generation
+        if not self._pending_anchor:
+            self._pending_since = time.monotonic()
         self._pending_anchor = changes[-1].anchor
         if any(change.puts or change.deletes for change in changes):
             self._flush_anchor()
 
-    def _recover(self, error: VaultError, changes: list[Change]) -> None:
+    def _recover(self, connection: sqlite3.Connection, error: VaultError, changes: list[Change]) -> None:
         """Decides whether a commit that raised took place; returns where it did, raises where it did not."""
         with database.foreign_errors():
             try:
-                self._database.conn.rollback()
+                connection.rollback()
             except sqlite3.Error:
                 log.warning("rollback failed")
             if isinstance(error, StoreFullError):
                 # Nothing reached the WAL's commit record: the rollback is the whole truth.
                 raise error
-            database.close_database(self._database)
-            self._database = database.open_database(self.path)
-            generation = self._stored_generation()
-        log.warning("store opened again after %s at generation %d", error.reason, generation)
-        if generation != changes[-1].integrity.generation:
-            self._generation = generation
-            raise error
+            self._drop()
+            connection = self._connection()
+            log.warning("store opened again after %s at generation %d", error.reason, self._generation)
+            if self._generation != changes[-1].integrity.generation:
+                raise error
+            # It is in the WAL, whose sync is what failed: it counts once it is in the file itself.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
-    def _checked_generation(self) -> int:
+    def _connection(self) -> sqlite3.Connection:
+        """Returns the connection; opens the file again where an error of the disk has ended the last one."""
+        if self._database is None:
+            opened = database.open_database(self.path)
+            try:
+                self._generation = self._checked_generation(opened.conn)
+            except BaseException:
+                database.close_database(opened)
+                raise
+            self._database = opened
+        return self._database.conn
+
+    def _drop(self) -> None:
+        dropped, self._database = self._database, None
+        if dropped is not None:
+            database.close_database(dropped)
+
+    @staticmethod
+    def _checked_generation(connection: sqlite3.Connection) -> int:
         with database.foreign_errors():
-            generation = self._stored_generation()
-            if bool(generation) != bool(queries.vault(self._database.conn)):
+            found = queries.integrity(connection)
+            generation = found[0].generation if found else 0
+            if bool(generation) != bool(queries.vault(connection)):
                 # Without its one row the vault would look like one that was never initialized.
                 raise StoreDamagedError("rows of the store are missing")
         return generation
-
-    def _stored_generation(self) -> int:
-        found = queries.integrity(self._database.conn)
-        return found[0].generation if found else 0
 
     def _flush_anchor(self) -> None:
         if not self._pending_anchor:
