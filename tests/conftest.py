@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.daemon import Daemon, new_daemon
+
+# How long an example takes says something of the machine, which others share.
+settings.register_profile("vaultd", parent=settings(), deadline=None)
+settings.load_profile("vaultd")
 
 
 @pytest.fixture

@@ -121,8 +121,9 @@ MAX_AUDIT_PAGE: Final = 200
 # --- audit --------------------------------------------------------------------------------------------------------
 
 DENIAL_WINDOW_MS: Final = 10_000
-"""Unauthenticated denials of one uid and rule within this time share one counted entry, so a stranger cannot fill
-the disk."""
+"""Denials that are alike share one counted entry within this time; unauthenticated ones are alike by uid and rule."""
+DENIAL_WINDOW_MAX_MS: Final = 600_000
+"""While a stranger goes on, the time doubles up to this: he writes 144 entries a day for each rule, not the disk full."""
 DENIAL_BUCKETS: Final = 256
 """Distinct uid and rule pairs counted apart; past it they share one."""
 
@@ -130,10 +131,16 @@ DENIAL_BUCKETS: Final = 256
 
 MAX_METADATA_BYTES: Final = 8 * KIB
 """gRPC's own default; ours is empty."""
-STREAMS_PER_CONNECTION: Final = 64
-"""Calls at once on one connection."""
-CONCURRENT_RPCS: Final = 1_024
-"""Calls at once in all; more are refused at once instead of waiting in memory."""
+STREAMS_PER_CONNECTION: Final = 16
+"""Calls at once on one connection; a client's further ones wait at the client. A call that was opened and never made
+costs 18 KiB: 72 MiB for all that one uid can open."""
+CONCURRENT_RPCS: Final = 16_384
+"""Calls at once in all: STREAMS_PER_CONNECTION times CONNECTIONS_TOTAL. With fewer, one uid that opens calls and never
+makes them would have all of them."""
+OPEN_CALLS_PER_UID: Final = 8
+"""Open calls of one uid that are worked on at once. The longest list takes 20 ms, and nothing but the processor."""
+SIGNED_CALLS_PER_UID: Final = 64
+"""Signed calls of one uid that are worked on at once: as many as share one sync of the disk."""
 HANDSHAKE_MS: Final = 2_000
 """gRPC's default of 120 s lets silent connections pile up."""
 CONNECTION_IDLE_MS: Final = 60_000

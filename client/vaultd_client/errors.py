@@ -102,17 +102,17 @@ class UnlockError(VaultClientError):
 
     default_reason = "WRONG_PASSPHRASE"
 
-
-class UnlockDelayedError(UnlockError):
-    """Too many wrong passphrases."""
-
-    default_reason = "UNLOCK_DELAYED"
-
     @property
     def retry_after_ms(self) -> int:
         """Milliseconds to wait before the next attempt is considered; 0 where the daemon did not say."""
         text = self.metadata.get("retry_after_ms", "")
         return int(text) if text.isascii() and text.isdigit() else 0
+
+
+class UnlockDelayedError(UnlockError):
+    """Too many wrong passphrases, and the wait is not over."""
+
+    default_reason = "UNLOCK_DELAYED"
 
 
 class StoreError(VaultClientError):
@@ -195,7 +195,7 @@ HINTS: dict[str, str] = {
     "UNSPECIFIED": "look at the daemon's log, then: vaultctl status",
     "INTERNAL": "look at the daemon's log, then: vaultctl status",
     "VAULT_UNINITIALIZED": "vaultctl init",
-    "VAULT_INITIALIZED": "vaultctl unlock",
+    "VAULT_INITIALIZED": "vaultctl status",
     "VAULT_LOCKED": "vaultctl unlock",
     "KEYHOLDER_UNAVAILABLE": "try again; if it stays so: vaultctl status",
     "REQUEST_REFUSED": "ask an administrator to look at: vaultctl audit show, vaultctl client list",

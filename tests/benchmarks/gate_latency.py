@@ -74,7 +74,7 @@ def measure(rounds: int) -> None:
     say(f"gate costs {1e6 * (gate - direct):.0f} us, ratio {gate / direct:.2f}")
 
 
-def _timed(call: grpc.UnaryUnaryMultiCallable[bytes, bytes]) -> float:
+def _timed(call: "grpc.UnaryUnaryMultiCallable[bytes, bytes]") -> float:
     start = time.perf_counter()
     call(b"x" * 64)
     return time.perf_counter() - start

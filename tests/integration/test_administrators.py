@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from vaultd_api.v1 import client_service_pb2, resources_pb2
@@ -60,12 +61,12 @@ def administration(client: VaultClient) -> list[tuple[str, Callable[[], object]]
         ("Exchanges:Revoke", lambda: client.revoke_exchange("passing")),
         ("Exchanges:Delete", lambda: client.delete_exchange("passing")),
         ("Clients:Allow", lambda: client.allow_client("passer", key, os.getuid())),
-        ("Clients:Read", lambda: client.clients()),
+        ("Clients:Read", client.clients),
         ("Clients:Read", lambda: client.why("passer", "binance-main", "read")),
         ("Clients:Update", lambda: client.update_client("passer", state="DISABLED")),
         ("Clients:Revoke", lambda: client.revoke_client("passer")),
         ("Audit:Read", lambda: client.audit(limit=1)),
-        ("Audit:Read", lambda: client.verify_audit()),
+        ("Audit:Read", client.verify_audit),
     ]
 
 
@@ -107,11 +108,12 @@ def test_nobody_gives_a_permission_that_they_lack(house: Daemon, admin: VaultCli
     key = ClientKey.generate().public_key
     with house.client(climber) as client:
         for permissions in (["*"], ["Exchanges:Reveal"], ["Clients:Allow", "Clients:Grant"], list(PERMISSIONS)):
-            refused(lambda wanted=permissions: client.allow_client("ladder", key, os.getuid(), permissions=wanted))
-            refused(lambda wanted=permissions: client.update_client("climber", permissions=wanted))
-            refused(lambda wanted=permissions: client.update_client("admin", permissions=wanted))
+            refused(partial(client.allow_client, "ladder", key, os.getuid(), permissions=permissions))
+            refused(partial(client.update_client, "climber", permissions=permissions))
+            refused(partial(client.update_client, "admin", permissions=permissions))
         assert "ladder" not in {known.name for known in admin.clients()}
-        assert client.allow_client("ladder", key, os.getuid(), permissions=["Clients:Allow"])  # what they have, they give
+        given = client.allow_client("ladder", key, os.getuid(), permissions=["Clients:Allow"])
+        assert given.permissions == ("Clients:Allow",)  # what they have, they give
     assert {known.name: known.permissions for known in admin.clients()}["climber"] == ("Clients:Allow", "Clients:Update")
 
 

@@ -118,7 +118,7 @@ def _processes_with(text: str) -> list[str]:
     for entry in Path("/proc").glob("[0-9]*/environ"):
         try:
             if text.encode() in entry.read_bytes():
-                found.append(entry.parent.name)
+                found.append((entry.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode())
         except OSError:
             continue  # it ended meanwhile, or is somebody else's
     return found

@@ -137,7 +137,7 @@ def test_a_refused_request_changes_nothing(house: Daemon, line: Line) -> None:
     grant = resources_pb2.Grant(operation="reveal", exchange="binance-main", configuration="write")
     body = client_service_pb2.CreateGrantRequest(client="bot", grant=grant).SerializeToString()
     honest = admin.request(GRANT, body)
-    for _, (change, _) in WRONG.items():
+    for change, _ in WRONG.values():
         assert line.send(GRANT, admin.seal(change(replace(honest, nonce=os.urandom(16))))) == REFUSED
     assert grants(house, "bot") == ["read"]
     assert line.send(GRANT, admin.seal(honest)).code == "OK"
@@ -274,7 +274,7 @@ except grpc.RpcError as error:
     details = dict(error.trailing_metadata()).get("grpc-status-details-bin", b"")
     print(error.code().name, error.details(), details.hex(), sep="|")
 """
-REFUSED_TEXT = "|".join((REFUSED.code, REFUSED.message, REFUSED.data.hex()))
+REFUSED_TEXT = f"{REFUSED.code}|{REFUSED.message}|{REFUSED.data.hex()}"
 
 
 def send_as(uid: int, daemon: Daemon, request: bytes) -> str:

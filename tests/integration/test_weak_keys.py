@@ -5,8 +5,8 @@ small order, canonical or not, is that of C2SP's CCTV (ed25519vectors).
 """
 
 import os
-from dataclasses import replace
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from cryptography.exceptions import InvalidSignature

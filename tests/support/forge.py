@@ -170,7 +170,11 @@ class Line:
     def send_each(self, requests: list[tuple[str, bytes]]) -> list[Outcome]:
         """Sends each to its method, all at once and in this order; the outcomes in the same order."""
         outcomes: list[Outcome] = []
-        for call in [self._channel.unary_unary(method).future(request, timeout=20) for method, request in requests]:
+        calls = []
+        for method, request in requests:
+            rpc: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(method)
+            calls.append(rpc.future(request, timeout=20))
+        for call in calls:
             try:
                 outcomes.append(Outcome("OK", "", call.result()))
             except grpc.RpcError as error:

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from vaultd_api.v1 import errors_pb2
 from vaultd_client import errors
@@ -86,6 +86,7 @@ def test_an_error_of_another_domain_is_not_taken_for_the_daemons() -> None:
     assert from_details(details()) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_random_details_never_raise(serialized: bytes) -> None:
     from_details(serialized)

@@ -1,7 +1,7 @@
 """A recovery code survives paper, eyes and fingers, and a slip is found and its group named."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from vaultd_client import recovery
 from vaultd_client.errors import InvalidError
@@ -17,6 +17,7 @@ def fault(text: str) -> str:
     return refused.value.fields["recovery_code"]
 
 
+@settings(deadline=None)
 @given(codes)
 def test_what_is_encoded_decodes_to_itself(code: bytes) -> None:
     text = recovery.encode(code)
@@ -25,6 +26,7 @@ def test_what_is_encoded_decodes_to_itself(code: bytes) -> None:
     assert recovery.decode(text) == code
 
 
+@settings(deadline=None)
 @given(codes, st.data())
 def test_case_separators_and_look_alikes_do_not_matter(code: bytes, data: st.DataObject) -> None:
     alike = {"0": "0Oo", "1": "1IiLl"}
@@ -37,6 +39,7 @@ def test_case_separators_and_look_alikes_do_not_matter(code: bytes, data: st.Dat
     assert recovery.decode(typed) == code
 
 
+@settings(deadline=None)
 @given(codes, st.integers(0, 39), st.sampled_from(ALPHABET))
 def test_every_single_wrong_character_is_found_and_its_group_named(code: bytes, place: int, wrong: str) -> None:
     characters = list(recovery.encode(code).replace("-", ""))
@@ -47,6 +50,7 @@ def test_every_single_wrong_character_is_found_and_its_group_named(code: bytes, 
     assert f"group {place // 5 + 1} " in fault("".join(characters))
 
 
+@settings(deadline=None)
 @given(codes, st.integers(0, 7), st.integers(0, 4), st.integers(0, 4))
 def test_every_swap_of_two_characters_in_a_group_is_found(code: bytes, group: int, first: int, second: int) -> None:
     characters = list(recovery.encode(code).replace("-", ""))
@@ -57,6 +61,7 @@ def test_every_swap_of_two_characters_in_a_group_is_found(code: bytes, group: in
     assert f"group {group + 1} " in fault("".join(characters))
 
 
+@settings(deadline=None)
 @given(codes, st.integers(0, 7), st.integers(0, 7))
 def test_groups_in_the_wrong_order_are_found(code: bytes, first: int, second: int) -> None:
     groups = recovery.encode(code).split("-")
@@ -77,6 +82,7 @@ def test_a_character_of_no_code_names_its_group() -> None:
         assert "group 2 has a character" in fault("-".join([groups[0], wrong + groups[1][1:], *groups[2:]]))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_other_text_is_refused_and_never_repeated(text: str) -> None:
     message = fault(text + "!!!!!")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from vaultd_client.errors import (
     InternalError,
@@ -258,6 +258,7 @@ def test_an_answer_that_does_not_follow_the_protocol_is_an_error_without_its_byt
     assert "CANARY" not in str(error.value)
 
 
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda each: st.dictionaries(
     st.sampled_from(["error", "reason", "message", "fields", "metadata", "slots", "slot", "created_ms", "vault_id"]), each
 )))  # fmt: skip

@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import json
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,12 +18,12 @@ from vaultd_client import wire
 from vaultd_client.errors import UntrustedVaultError
 
 from tests.support import hpke
+from tests.support.vectors import VECTORS, vectors
 from vaultd.crypto import aead, kdf, requests, selftest
 from vaultd.errors import RecordInvalidError, RequestRefusedError, StoreDamagedError
 from vaultd.limits import ARGON2_MIN_MEMORY_KIB, ARGON2_MIN_PASSES, KEY_BYTES
 from vaultd.model import KdfParameters
 
-VECTORS = Path(__file__).parents[1] / "vectors"
 EXTERNAL = {
     "wycheproof_aes_gcm.json": 66,
     "wycheproof_ed25519.json": 210,
@@ -35,11 +34,6 @@ EXTERNAL = {
     "rfc9180_hpke.json": 1,
     "cctv_ed25519_points.json": 14,
 }
-
-
-def vectors(name: str) -> list[dict[str, Any]]:
-    tests: list[dict[str, Any]] = json.loads((VECTORS / name).read_text())["tests"]
-    return tests
 
 
 def raw(vector: dict[str, Any], *names: str) -> list[bytes]:

@@ -1,7 +1,9 @@
 """Audit entries of denials: every one counts, none can fill the disk.
 
 The first denial of a kind gets its entry at once; those like it within `limits.DENIAL_WINDOW_MS` are counted into one
-more entry. The reply never waits for the entry, so its timing tells a stranger nothing.
+more entry. The reply never waits for the entry, so its timing tells a stranger nothing. For strangers, who can go on
+for as long as they like, the window doubles up to `limits.DENIAL_WINDOW_MAX_MS` while they do. Limit: what was counted
+since the last entry is lost when the keyholder is killed.
 """
 
 import dataclasses
@@ -15,11 +17,18 @@ from vaultd.keyholder.vault import Keyholder
 
 
 class _Bucket:
-    __slots__ = ("count", "entry", "until_ns")
+    __slots__ = ("count", "entry", "until_ns", "window_ns")
 
-    def __init__(self, entry: Entry, until_ns: int) -> None:
+    def __init__(self, entry: Entry) -> None:
         self.entry = entry
-        self.until_ns = until_ns
+        self.window_ns = limits.DENIAL_WINDOW_MS * 1_000_000
+        self.until_ns = boot_ns() + self.window_ns
+        self.count = 0
+
+    def widen(self) -> None:
+        """Begins a window twice as long."""
+        self.window_ns = min(2 * self.window_ns, limits.DENIAL_WINDOW_MAX_MS * 1_000_000)
+        self.until_ns = boot_ns() + self.window_ns
         self.count = 0
 
 
@@ -32,14 +41,15 @@ class Denials:
 
     def add(self, entry: Entry) -> None:
         """Counts a denial, and writes it unless one like it was written a moment ago."""
-        key: tuple[str, ...] = (str(entry.peer.uid), entry.method, entry.rule, entry.client, entry.exchange, entry.configuration)
+        uid, method = str(entry.peer.uid), entry.method if entry.client else ""
+        key: tuple[str, ...] = (uid, method, entry.rule, entry.client, entry.exchange, entry.configuration)
         if key not in self._buckets and len(self._buckets) >= limits.DENIAL_BUCKETS:
             key = ("many",)
         bucket = self._buckets.get(key)
         if bucket is not None:
             bucket.count += 1
             return
-        self._buckets[key] = _Bucket(entry, boot_ns() + limits.DENIAL_WINDOW_MS * 1_000_000)
+        self._buckets[key] = _Bucket(entry)
         self._write(entry)
 
     def tick(self) -> None:
@@ -48,9 +58,12 @@ class Denials:
         for key, bucket in list(self._buckets.items()):
             if now < bucket.until_ns:
                 continue
-            del self._buckets[key]
             if bucket.count:
                 self._write(dataclasses.replace(bucket.entry, count=bucket.count))
+            if bucket.count and not bucket.entry.client:
+                bucket.widen()
+            else:
+                del self._buckets[key]
 
     def flush(self) -> None:
         """Writes all that was counted, before a lock."""

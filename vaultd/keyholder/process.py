@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 _ENVIRONMENT = {
     # Freed memory is overwritten: CPython's own allocator would keep it, glibc's thread cache would skip the fill. -I and
@@ -82,6 +83,8 @@ def spawn(unlock_listener: socket.socket) -> Process:
 
 
 def _environment() -> dict[str, str]:
-    # -S: no .pth file of the installation runs code in the keyholder. So it is told where packages are.
-    paths = [path for path in sys.path if path and not path.endswith(".zip")]
+    # -S: no .pth file of the installation runs code in the keyholder. So it is told where packages are. The working
+    # directory, which `python -m` puts first, is not one of them unless the checkout is there.
+    root, here = str(Path(__file__).parents[2]), str(Path.cwd())
+    paths = [path for path in sys.path if path and not path.endswith(".zip") and (path != here or path == root)]
     return {**_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)}

@@ -8,7 +8,8 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH_NAME
 from grpc_reflection.v1alpha import reflection
 from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_service_pb2, options_pb2, vault_service_pb2
 from vaultd_api.v1.envelope_pb2 import SignedReply, SignedRequest
@@ -26,6 +27,8 @@ from vaultd.errors import (
 from vaultd.model import VaultState
 from vaultd.server import status
 from vaultd.server.custody import Custody
+from vaultd.server.fairness import Turns
+from vaultd.server.health import Health
 from vaultd.server.open_methods import OpenMethods
 from vaultd.server.peer import PeerTable
 
@@ -59,7 +62,9 @@ class GrpcServer:
         self._custody = custody
         self._table = table
         self._open = open_methods
-        self._health = health.aio.HealthServicer()
+        # Apart, so that metadata is served while the keyholder keeps signed calls waiting.
+        self._turns = {False: Turns(limits.OPEN_CALLS_PER_UID), True: Turns(limits.SIGNED_CALLS_PER_UID)}
+        self._health = Health()
         self.signed_allowed = False
         self.probe_token = ""
         self.probe_peer = ""
@@ -69,22 +74,19 @@ class GrpcServer:
             self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
         names = [service.full_name for service in SERVICES]
-        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self.server)
+        reflection.enable_server_reflection([*names, HEALTH_NAME, reflection.SERVICE_NAME], self.server)
         self._names = names
 
     async def report_health(self) -> None:
         """Tells the health service what is served."""
-        serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", *self._names):
-            await self._health.set(name, serving)
         unlocked = self._custody.view.state == VaultState.UNLOCKED
-        await self._health.set(UNLOCKED_HEALTH, serving if unlocked else not_serving)
+        self._health.report(dict.fromkeys(("", *self._names), True) | {UNLOCKED_HEALTH: unlocked})
 
     def _handler(self, method: MethodDescriptor) -> "grpc.RpcMethodHandler[Any, Any]":
         path = f"/{method.containing_service.full_name}/{method.name}"
         if method.GetOptions().HasExtension(options_pb2.signed_method):  # type: ignore[arg-type]  # the stub lacks it
             return grpc.unary_unary_rpc_method_handler(
-                self._guard(lambda request, context: self._signed(path, request, context)),
+                self._guard(lambda request, context: self._signed(path, request, context), signed=True),
                 request_deserializer=_lenient(SignedRequest),
                 response_serializer=SignedReply.SerializeToString,
             )
@@ -98,19 +100,23 @@ class GrpcServer:
             return await answer(request)
 
         return grpc.unary_unary_rpc_method_handler(
-            self._guard(handle),
+            self._guard(handle, signed=False),
             request_deserializer=_lenient(request_type),
             response_serializer=GetMessageClass(method.output_type).SerializeToString,
         )
 
-    def _guard(self, handle: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
+    def _guard(
+        self, handle: Callable[[Any, Any], Awaitable[Any]], *, signed: bool
+    ) -> Callable[[Any, Any], Awaitable[Any]]:
         """Turns every error into a status; nothing of a foreign exception leaves the process."""
 
         async def guarded(request: Any, context: Any) -> Any:
             try:
                 if request is None:
                     raise RecordInvalidError("the request is not the message of this method")
-                return await handle(request, context)
+                peer = self._table.lookup(context.peer())
+                async with self._turns[signed].of(peer.uid if peer else None):
+                    return await handle(request, context)
             except VaultError as error:
                 await status.abort(context, error)
             except grpc.aio.AbortError:

@@ -56,6 +56,9 @@ def foreign_errors() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise from_sqlite(error) from None
+    except UnicodeDecodeError:
+        # What sqlite3 raises instead of its own error where that quotes damaged bytes of the schema.
+        raise StoreDamagedError from None
     except OSError as error:
         if error.errno in (28, 122):  # ENOSPC, EDQUOT
             raise StoreFullError from None

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
@@ -86,7 +86,7 @@ class ThrowAwayVault:
     def _python(
         self, module: str, arguments: Sequence[str], environment: Mapping[str, str], stderr: int
     ) -> "subprocess.Popen[str]":
-        return subprocess.Popen(  # noqa: S603 - our own module and arguments
+        return Child(
             [sys.executable, "-P", "-m", module, *arguments],
             cwd=self.directory,
             env=environment,
@@ -95,6 +95,18 @@ class ThrowAwayVault:
             stderr=stderr,
             encoding="utf-8",
         )
+
+
+class Child(subprocess.Popen[str]):
+    """A process that is not left behind where a signal ends us while it starts: then nobody would know its pid."""
+
+    def __init__(self, command: Sequence[str], **options: Any) -> None:
+        try:
+            super().__init__(command, **options)  # noqa: S603 - our own modules, and the daemon that was found
+        except BaseException:
+            if getattr(self, "pid", None):
+                end(self)
+            raise
 
 
 def end(process: "subprocess.Popen[str]") -> None:
@@ -143,7 +155,7 @@ def _directory() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _running(program: str, environment: Mapping[str, str], directory: Path) -> Iterator[str]:
-    process = subprocess.Popen(  # noqa: S603 - the daemon that _daemon found
+    process = Child(
         [program], cwd=directory, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8"
     )
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
