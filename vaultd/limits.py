@@ -131,10 +131,10 @@ DENIAL_BUCKETS: Final = 256
 
 MAX_METADATA_BYTES: Final = 8 * KIB
 """gRPC's own default; ours is empty."""
-STREAMS_PER_CONNECTION: Final = 16
-"""Calls at once on one connection; a client's further ones wait at the client. A call that was opened and never made
-costs 18 KiB: 72 MiB for all that one uid can open."""
-CONCURRENT_RPCS: Final = 16_384
+STREAMS_PER_CONNECTION: Final = 64
+"""Calls at once on one connection. gRPC refuses some of a burst that is larger; with fewer, a bot's own bursts would
+be. A call that was opened and never made costs 20 KiB: 320 MiB for all that one uid can open."""
+CONCURRENT_RPCS: Final = 65_536
 """Calls at once in all: STREAMS_PER_CONNECTION times CONNECTIONS_TOTAL. With fewer, one uid that opens calls and never
 makes them would have all of them."""
 OPEN_CALLS_PER_UID: Final = 8

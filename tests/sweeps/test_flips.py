@@ -120,19 +120,17 @@ def _sweep(name: str, cases: list[Case]) -> Report:
 
 
 def _flips(images: dict[str, Path], count: int) -> list[Case]:
+    """Most in the database itself: a flip in the WAL breaks its checksums, and all that follows is not read at all."""
     chosen = random.Random(1)
-    places = [
-        (str(home), name, len(_bytes(str(home), name)))
-        for home, name in ((images["plain"], DATABASE), (images["wal"], WAL), (images["wal"], DATABASE), (images["plain"], ANCHOR))
-    ]
-    total = sum(length for _, _, length in places)
+    places = (("plain", DATABASE, 0.6), ("wal", WAL, 0.25), ("wal", DATABASE, 0.15), ("plain", ANCHOR, 0.0))
     cases = []
-    for home, name, length in places:
-        share = max(1, round(count * length / total)) if name != ANCHOR else min(length * 8, count)
-        for number in range(share):
-            # Every byte before any byte twice.
-            offset = number % length if share >= length else chosen.randrange(length)
-            mask = 1 << chosen.randrange(8) if number // length % 3 < 2 else 0xFF
+    for image, name, part in places:
+        home = str(images[image])
+        length = len(_bytes(home, name))
+        for number in range(max(round(count * part), length * 8 if name == ANCHOR else 0)):
+            # Every byte before any byte twice, and every third round the whole byte.
+            offset = number % length if count * part >= length or name == ANCHOR else chosen.randrange(length)
+            mask = 0xFF if number // length % 3 == 2 else 1 << chosen.randrange(8)
             cases.append(Case(home, name, offset, mask))
     return cases
 

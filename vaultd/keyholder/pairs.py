@@ -85,7 +85,9 @@ def _clean(fields: CredentialFields) -> dict[str, str]:
             setattr(fields, descriptor.name, clean_value(value))
     values = {descriptor.name: value for descriptor, value in fields.ListFields() if descriptor.name != "extra"}
     for name in sorted(fields.extra):
-        records.text(name, "extra", limits.MAX_LABEL_CHARS)
+        if not records.text(name, "extra", limits.MAX_LABEL_CHARS):
+            raise RecordInvalidError(fields={"extra": "an entry needs a name"})
+        fields.extra[name] = clean_value(fields.extra[name])
         values[f"extra.{name}"] = fields.extra[name]
     problems = {name: problem for name, value in values.items() if (problem := _problem(value))}
     if len(fields.extra) > limits.MAX_EXTRA:

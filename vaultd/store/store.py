@@ -59,6 +59,13 @@ class Change:
     puts: Sequence[Put] = field(default=())
     deletes: Sequence[Delete] = field(default=())
 
+    @property
+    def erases(self) -> bool:
+        """Says whether something that was wrapped or encrypted ends here: a slot, the vault's keys, a credential."""
+        gone = any(delete.table in ("slots", "credentials") for delete in self.deletes)
+        # A credential that will never be revealed again is stored without its ciphertext.
+        return gone or any(put.table in ("slots", "vault") or b"" in put.values for put in self.puts)
+
 
 @dataclass(slots=True)
 class _Job:
@@ -89,6 +96,7 @@ class Store:
         self._waiting = 0
         self._pending_anchor = b""
         self._pending_since = 0.0
+        self._unfolded = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
@@ -266,6 +274,21 @@ class Store:
         self._pending_anchor = changes[-1].anchor
         if any(change.puts or change.deletes for change in changes):
             self._flush_anchor()
+        if self._unfolded or any(change.erases for change in changes):
+            self._fold_log(connection)
+
+    def _fold_log(self, connection: sqlite3.Connection) -> None:
+        """Empties the WAL into the file, where `secure_delete` has overwritten what was erased.
+
+        Threat: a passphrase that was changed, or a key that was revoked, opens what the WAL still holds of before, in
+        a copy of the disk or after a kill. Limit: blocks that the file system has freed, and backups.
+        """
+        try:
+            self._unfolded = bool(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+        except sqlite3.Error:
+            self._unfolded = True
+        if self._unfolded:
+            log.warning("the write-ahead log still holds what was erased; tried again at the next change")
 
     def _recover(self, connection: sqlite3.Connection, error: VaultError, changes: list[Change]) -> None:
         """Decides whether a commit that raised took place; returns where it did, raises where it did not."""

@@ -16,7 +16,7 @@ from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.session import Command, Session
 from vaultd_client.cli.terminal import Terminal
-from vaultd_client.cli.throwaway import COMMAND_SECONDS, STOP_SECONDS, Ran, ThrowAwayVault, end, throw_away_vault
+from vaultd_client.cli.throwaway import COMMAND_SECONDS, Ran, ThrowAwayVault, throw_away_vault
 
 NAME, KIND = "main", "binance"
 DEMO = "vaultd_client.cli.demo_bot"
@@ -184,11 +184,10 @@ def _program(show: Show, vault: ThrowAwayVault, role: str) -> Iterator[Program]:
     watchdog.start()
     try:
         yield Program(process)
-        process.communicate(timeout=STOP_SECONDS)
+        process.communicate()
         show.require(process.returncode == 0, f"the {role} ended with {process.returncode}")
     finally:
         watchdog.cancel()
-        end(process)
 
 
 def _made_up() -> dict[str, str]:

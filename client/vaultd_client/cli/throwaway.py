@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from vaultd_client.cli.children import Children
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
 from vaultd_client.unlock import UnlockClient
@@ -21,7 +22,6 @@ from vaultd_client.unlock import UnlockClient
 READY = "vaultd: ready"
 START_SECONDS = 60.0
 """A cold start on a slow disk; usually below one."""
-STOP_SECONDS = 10.0
 COMMAND_SECONDS = 120.0
 """Argon2id on a slow host takes seconds; this is for what hangs."""
 MAX_DIRECTORY_CHARACTERS = 60
@@ -42,10 +42,12 @@ class ThrowAwayVault:
 
     Args:
         directory: Owned by this user alone.
+        children: Ends what is started here.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, children: Children) -> None:
         self.directory = directory
+        self._children = children
         self.ready = ""
         """What the daemon said when it served."""
         (directory / "vaultd.toml").touch()  # the user's own settings are for his own vault
@@ -72,10 +74,7 @@ class ThrowAwayVault:
             given: Its stdin.
         """
         process = self._python("vaultd_client.cli", arguments, self.environment, subprocess.PIPE)
-        try:
-            out, err = process.communicate(given, COMMAND_SECONDS)
-        finally:
-            end(process)
+        out, err = process.communicate(given, COMMAND_SECONDS)
         return Ran(process.returncode, out, err)
 
     def program(self, module: str, arguments: Sequence[str], key: str) -> "subprocess.Popen[str]":
@@ -86,33 +85,14 @@ class ThrowAwayVault:
     def _python(
         self, module: str, arguments: Sequence[str], environment: Mapping[str, str], stderr: int
     ) -> "subprocess.Popen[str]":
-        return Child(
+        return self._children.start(
             [sys.executable, "-P", "-m", module, *arguments],
             cwd=self.directory,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
-            encoding="utf-8",
         )
-
-
-class Child(subprocess.Popen[str]):
-    """A process that is not left behind where a signal ends us while it starts: then nobody would know its pid."""
-
-    def __init__(self, command: Sequence[str], **options: Any) -> None:
-        try:
-            super().__init__(command, **options)  # noqa: S603 - our own modules, and the daemon that was found
-        except BaseException:
-            if getattr(self, "pid", None):
-                end(self)
-            raise
-
-
-def end(process: "subprocess.Popen[str]") -> None:
-    """Kills a process that still runs, and returns when it is gone."""
-    process.kill()
-    process.wait()
 
 
 @contextlib.contextmanager
@@ -123,10 +103,10 @@ def throw_away_vault() -> Iterator[ThrowAwayVault]:
         Failure: There is no daemon to start, or it did not come up.
     """
     program = _daemon()
-    with _directory() as directory:
-        vault = ThrowAwayVault(directory)
-        with _running(program, vault.environment, directory) as vault.ready:
-            yield vault
+    with _directory() as directory, Children() as children:
+        vault = ThrowAwayVault(directory, children)
+        vault.ready = _started(children, program, vault)
+        yield vault
 
 
 def _daemon() -> str:
@@ -153,24 +133,19 @@ def _directory() -> Iterator[Path]:
         shutil.rmtree(made)
 
 
-@contextlib.contextmanager
-def _running(program: str, environment: Mapping[str, str], directory: Path) -> Iterator[str]:
-    process = Child(
-        [program], cwd=directory, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8"
+def _started(children: Children, program: str, vault: ThrowAwayVault) -> str:
+    """Starts the daemon and returns what it says when it serves."""
+    process = children.start(
+        [program],
+        cwd=vault.directory,
+        env=vault.environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
-    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     assert process.stderr is not None
-    reader = threading.Thread(target=_forward, args=(process.stderr, lines), daemon=True)
-    reader.start()
-    try:
-        yield _await_ready(lines)
-    finally:
-        process.terminate()
-        try:
-            with contextlib.suppress(subprocess.TimeoutExpired):  # what does not stop is killed
-                process.wait(STOP_SECONDS)
-        finally:
-            end(process)
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_forward, args=(process.stderr, lines), daemon=True).start()
+    return _await_ready(lines)
 
 
 def _forward(stream: IO[str], lines: "queue.SimpleQueue[str]") -> None:
