@@ -55,7 +55,7 @@ def _run(config: settings.Config) -> None:
 
 
 def _make_runtime(path: Path) -> None:
-    """Makes the directory of the sockets where nobody did: 0755, for strangers may list masked metadata.
+    """Makes what holds the directory of the sockets, which `bind_public` makes (0755: strangers may list masks).
 
     Threat: without a login session the directory is below /tmp, where anyone may have made it first. Measure: what
     holds it must be ours or root's.
@@ -64,7 +64,6 @@ def _make_runtime(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.parent.stat().st_uid not in (0, os.geteuid()):
             raise ConfigInvalidError(f"{path.parent} belongs to somebody else", fields={"runtime_dir": "is not ours"})
-        path.mkdir(mode=0o755, exist_ok=True)
     except OSError:
         raise ConfigInvalidError(f"{path} cannot be made", fields={"runtime_dir": "cannot be made"}) from None
 

@@ -155,6 +155,8 @@ CONNECTIONS_PER_UID: Final = 256
 CONNECTIONS_TOTAL: Final = 1_024
 FIRST_BYTE_SECONDS: Final = 2.0
 """A peer that connects and stays silent is dropped."""
+DESCRIPTORS_WANTED: Final = 4_096
+"""Soft RLIMIT_NOFILE asked for where the hard limit allows: three for each of CONNECTIONS_TOTAL, and some."""
 LISTEN_BACKLOG: Final = 1_024
 SOCKET_BUFFER_BYTES: Final = 64 * KIB
 """Read size of the gate, and all it holds back per direction of a connection while the other side does not read: at

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from vaultd_api.v1 import resources_pb2 as pb
 
 from vaultd.errors import RecordInvalidError
 from vaultd.model import AuditRow, ClientRow, CredentialRow, CredentialState, ExchangeRow, GrantRow
+from vaultd_api.v1 import resources_pb2 as pb
 
 
 def timestamp(milliseconds: int) -> Timestamp:

@@ -12,8 +12,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_service_pb2, resources_pb2, vault_service_pb2
 
+from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_service_pb2, resources_pb2, vault_service_pb2
 from vaultd_client import keys, methods
 from vaultd_client.errors import InternalError, InvalidError, NotFoundError
 from vaultd_client.fields import Built, FieldValues, build, configuration_name, credential_fields, need_aliases

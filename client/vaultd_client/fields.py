@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from google.protobuf.message import Message
-from vaultd_api.v1 import resources_pb2
 
+from vaultd_api.v1 import resources_pb2
 from vaultd_client.errors import InvalidError
 from vaultd_client.models import Kind
 from vaultd_client.revealed import FIELD_NAMES

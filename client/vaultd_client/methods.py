@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
+
 from vaultd_api.v1 import audit_service_pb2 as audit
 from vaultd_api.v1 import client_service_pb2 as clients
 from vaultd_api.v1 import exchange_service_pb2 as exchanges

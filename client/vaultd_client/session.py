@@ -19,8 +19,8 @@ from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from google.protobuf.message import DecodeError, Message
-from vaultd_api.v1 import envelope_pb2, exchange_service_pb2, resources_pb2, vault_service_pb2
 
+from vaultd_api.v1 import envelope_pb2, exchange_service_pb2, resources_pb2, vault_service_pb2
 from vaultd_client import methods, wire
 from vaultd_client.errors import (
     InternalError,

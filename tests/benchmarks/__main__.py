@@ -74,8 +74,8 @@ def _latencies(daemon: Daemon, figures: dict[str, object], *, quick: bool) -> Ta
             place.mkdir(mode=0o700)
             try:
                 theirs[peer] = make(place)
-            except peers.Missing as why:
-                missing[peer] = str(why)
+            except peers.Missing as absent:
+                missing[peer] = str(absent)
         taken |= in_turns(theirs, 2 if quick else 10, 2)
     floor = taken["grpcio echo, aio server"].p50
     table = Table(title="Time to get one secret", title_justify="left")
@@ -83,8 +83,8 @@ def _latencies(daemon: Daemon, figures: dict[str, object], *, quick: bool) -> Ta
         table.add_column(heading, justify="left" if not heading else "right")
     for name, each in taken.items():
         table.add_row(name, f"{each.p50:,.0f}", f"{each.p99:,.0f}", f"{each.p50 / floor:.2f}", TARGETS.get(name, ""))
-    for name, why in missing.items():
-        table.add_row(name, "-", "-", "-", why)
+    for peer, why in missing.items():
+        table.add_row(peer, "-", "-", "-", why)
     figures["latency_us"] = {name: _pair(each) for name, each in taken.items()}
     return table
 

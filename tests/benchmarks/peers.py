@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 SECRET = secrets.token_hex(32)
-_PASSWORD = "benchmark password"  # noqa: S105  made up
+_PASSWORD = "benchmark password"
 Call = Callable[[], object]
 
 
@@ -139,7 +139,7 @@ def ansible_vault(home: Path) -> Call:
     return lambda: library.decrypt(sealed)
 
 
-def hummingbot_keystore(home: Path) -> Call:  # noqa: ARG001  one shape for the table
+def hummingbot_keystore(home: Path) -> Call:
     """The keystore format of Hummingbot's connector files: eth-keyfile with scrypt."""
     keyfile = _module("eth_keyfile")
     sealed = keyfile.create_keyfile_json(bytes.fromhex(SECRET), _PASSWORD.encode())

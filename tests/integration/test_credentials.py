@@ -1,6 +1,8 @@
 """Key pairs: what is shown of them, when they are the same, how versions live and die, and what no field may hold."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -211,10 +213,32 @@ def test_what_is_never_revealed_again_is_in_no_file_any_more(vault: Daemon, how:
     with vault.admin() as admin:
         assert admin.reveal("binance-main", "write").secret == WRITE_PAIR["secret"]
         ERASURES[how](admin)
+    while_running = held()
     assert vault.stop() == 0
-    left = held()
-    assert not [blob for blob in blobs if blob in left]  # type: ignore[operator]
-    assert not [value for value in (*READ_PAIR.values(), *WRITE_PAIR.values()) if value.encode() in left]
+    for left in (while_running, held()):
+        assert not [blob for blob in blobs if blob in left]  # type: ignore[operator]
+        assert not [value for value in (*READ_PAIR.values(), *WRITE_PAIR.values()) if value.encode() in left]
+
+
+def test_what_was_made_and_revoked_in_one_life_is_not_left_in_the_log_by_a_kill(vault: Daemon) -> None:
+    log = vault.database.with_name("vault.db-wal")
+    with vault.admin() as admin:
+        create(admin, "short-lived", pair("short-lived"))
+        with closing(sqlite3.connect(":memory:")) as connection:
+            # The log as it is, beside a copy of the file: what a thief of the disk would open.
+            copy = vault.home / "copy.db"
+            copy.write_bytes(vault.database.read_bytes())
+            copy.with_name("copy.db-wal").write_bytes(log.read_bytes())
+            connection.execute("ATTACH ? AS thief", (str(copy),))
+            blobs = connection.execute("SELECT ciphertext, wrapped_data_key FROM thief.credentials").fetchall()
+        blobs = [blob for row in blobs for blob in row]
+        assert len(blobs) == 6
+        assert all(blob in log.read_bytes() for blob in blobs), "the control: they are there before"
+        for name in ("short-lived", "binance-main"):
+            admin.revoke_exchange(name)
+    vault.kill()
+    left = vault.database.read_bytes() + log.read_bytes()
+    assert not [blob for blob in blobs if blob in left]
 
 
 # --- fields ---------------------------------------------------------------------------------------------------------

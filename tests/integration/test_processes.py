@@ -226,9 +226,11 @@ def test_the_attack_succeeds_on_a_process_that_does_not_defend_itself() -> None:
 
 def test_no_process_leaves_a_core(daemon: Daemon, tmp_path: Path) -> None:
     willing = ["prlimit", "--core=unlimited"]
-    sleeper = subprocess.Popen([*willing, sys.executable, "-c", "input()"], stdin=subprocess.PIPE, cwd=tmp_path)
-    until(lambda: "python" in Path(f"/proc/{sleeper.pid}/comm").read_text())
-    if ended_by(sleeper, signal.SIGABRT) != os.CLD_DUMPED:
+    command = [*willing, sys.executable, "-c", "print('ready', flush=True); input()"]
+    control = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path)
+    assert control.stdout is not None
+    assert control.stdout.readline() == b"ready\n"
+    if ended_by(control, signal.SIGABRT) != os.CLD_DUMPED:
         pytest.skip("this host writes no core files")
     daemon.start(*willing)
     daemon.initialize()

@@ -188,7 +188,11 @@ def test_changing_a_passphrase_writes_one_row_and_nothing_else(kept: Daemon) -> 
     with kept.unlocker() as unlocker:
         assert refused(lambda: unlocker.passphrase_change(secret(SECOND), secret(CHANGED))).reason == "WRONG_PASSPHRASE"
         assert refused(lambda: unlocker.passphrase_change(secret(PASSPHRASE), secret(b"short"))).fields
+        wrapped = [row[7] for row in everything(history().new.database)["slots"] if row[0] == 1]
+        assert wrapped[0] in history().new.database  # type: ignore[operator]
         assert unlocker.passphrase_change(secret(PASSPHRASE), secret(CHANGED)) == 1
+        held = b"".join(path.read_bytes() for path in kept.data.iterdir())
+        assert wrapped[0] not in held, "the old passphrase still opens what is on the disk"  # type: ignore[operator]
     kept.stop()
     changed = differences(history().new, Files.of(kept))
     assert list(changed) == ["slots"]

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
+
+from tests.support.daemon import Daemon
 from vaultd_api.v1.envelope_pb2 import SignedRequest
 from vaultd_api.v1.exchange_service_pb2 import RevealCredentialRequest
 from vaultd_client import ClientKey, channel
-
-from tests.support.daemon import Daemon
 
 REVEAL = "/vaultd.v1.ExchangeService/RevealCredential"
 SECOND = 1_000_000_000

@@ -70,11 +70,14 @@ def _tried(module: str, node: ast.Try, above: frozenset[tuple[str, str]]) -> Rai
 
 def _called(module: str, call: ast.Call, above: frozenset[tuple[str, str]]) -> Raised:
     function = call.func
-    if isinstance(function, ast.Name) and function.id == "Ask":
+    name = (
+        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    )
+    if name in ("Ask", "ask"):
         commits = any(isinstance(each, ast.Constant) and each.value == "commit" for each in call.args)
         return _ASKED | {errors.StoreFullError} if commits else _ASKED
     if isinstance(function, ast.Name):
-        return _of(module, function.id, above)
+        return _of(module, name, above)
     if not isinstance(function, ast.Attribute):
         return frozenset()
     owner = function.value

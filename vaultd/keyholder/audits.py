@@ -1,7 +1,5 @@
 """What signed requests read of the audit."""
 
-from vaultd_api.v1 import audit_service_pb2 as pb
-
 from vaultd import limits, messages
 from vaultd.crypto import integrity
 from vaultd.errors import ExchangeNotFoundError, RecordInvalidError
@@ -10,6 +8,7 @@ from vaultd.keyholder.calls import Caller
 from vaultd.keyholder.loop import Ask, Task
 from vaultd.keyholder.vault import Keyholder, Unlocked
 from vaultd.model import AuditRow
+from vaultd_api.v1 import audit_service_pb2 as pb
 
 
 def list_entries(

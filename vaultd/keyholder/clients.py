@@ -2,9 +2,6 @@
 
 from typing import Any
 
-from vaultd_api.v1 import client_service_pb2 as pb
-from vaultd_api.v1 import resources_pb2
-
 from vaultd import limits, messages
 from vaultd.crypto import requests
 from vaultd.errors import (
@@ -21,6 +18,8 @@ from vaultd.keyholder.clock import boot_ns
 from vaultd.keyholder.loop import Ask, Task
 from vaultd.keyholder.vault import Keyholder, Unlocked, canonical_json
 from vaultd.model import CONFIGURATIONS, EVERYTHING, REVEAL, AuditRow, ClientRow, ClientState, GrantRow, Row
+from vaultd_api.v1 import client_service_pb2 as pb
+from vaultd_api.v1 import resources_pb2
 
 
 def find(unlocked: Unlocked, given: str) -> ClientRow:

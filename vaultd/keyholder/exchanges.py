@@ -2,9 +2,6 @@
 
 from typing import Any
 
-from vaultd_api.v1 import exchange_service_pb2 as pb
-from vaultd_api.v1 import resources_pb2
-
 from vaultd import limits, messages
 from vaultd.crypto import envelope
 from vaultd.errors import (
@@ -28,6 +25,8 @@ from vaultd.model import (
     KeyState,
     Row,
 )
+from vaultd_api.v1 import exchange_service_pb2 as pb
+from vaultd_api.v1 import resources_pb2
 
 USABLE = (CredentialState.STAGED, CredentialState.ACTIVE, CredentialState.PREVIOUS)
 

@@ -1,14 +1,13 @@
 """The policy table: every signed method, what it needs, who answers it. What is not here does not exist."""
 
-from vaultd_api.v1 import audit_service_pb2 as audit_pb
-from vaultd_api.v1 import client_service_pb2 as client_pb
-from vaultd_api.v1 import exchange_service_pb2 as exchange_pb
-from vaultd_api.v1 import vault_service_pb2 as vault_pb
-
 from vaultd.keyholder import audits, clients, exchanges, lifecycle, reveal
 from vaultd.keyholder.calls import Caller, Method
 from vaultd.keyholder.loop import Task
 from vaultd.keyholder.vault import Keyholder, Unlocked
+from vaultd_api.v1 import audit_service_pb2 as audit_pb
+from vaultd_api.v1 import client_service_pb2 as client_pb
+from vaultd_api.v1 import exchange_service_pb2 as exchange_pb
+from vaultd_api.v1 import vault_service_pb2 as vault_pb
 
 
 def _lock(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: vault_pb.LockVaultRequest) -> Task:  # noqa: ARG001  one shape for the table

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
-from vaultd_api.v1.resources_pb2 import CredentialFields
 
 from vaultd import limits
 from vaultd.crypto import integrity, requests
@@ -13,6 +12,7 @@ from vaultd.keyholder import records
 from vaultd.keyholder.secretmem import SecretBuffer, SecretMemory, wipe_bytes
 from vaultd.keyholder.vault import Unlocked, canonical_json
 from vaultd.kinds import Kind
+from vaultd_api.v1.resources_pb2 import CredentialFields
 
 _IDENTIFYING = ("api_key", "account_id", "address", "customer_id", "login", "private_key", "token", "secret")
 """The first of these that a pair has tells it from others."""

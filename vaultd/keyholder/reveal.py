@@ -1,7 +1,5 @@
 """RevealCredential: the one request that plaintext answers."""
 
-from vaultd_api.v1 import exchange_service_pb2 as pb
-
 from vaultd import limits
 from vaultd.crypto import aead, envelope
 from vaultd.errors import (
@@ -19,6 +17,7 @@ from vaultd.keyholder.loop import Task
 from vaultd.keyholder.secretmem import SecretBuffer
 from vaultd.keyholder.vault import Keyholder, Unlocked
 from vaultd.model import CredentialRow, CredentialState, ExchangeRow, ExchangeState
+from vaultd_api.v1 import exchange_service_pb2 as pb
 
 _FIELDS_TAG = b"\x42"
 """Field 8 of RevealCredentialResponse, length-delimited; a test compares it with the descriptor."""

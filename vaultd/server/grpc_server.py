@@ -11,8 +11,6 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH_NAME
 from grpc_reflection.v1alpha import reflection
-from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_service_pb2, options_pb2, vault_service_pb2
-from vaultd_api.v1.envelope_pb2 import SignedReply, SignedRequest
 
 from vaultd import limits
 from vaultd.errors import (
@@ -31,6 +29,8 @@ from vaultd.server.fairness import Turns
 from vaultd.server.health import Health
 from vaultd.server.open_methods import OpenMethods
 from vaultd.server.peer import PeerTable
+from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_service_pb2, options_pb2, vault_service_pb2
+from vaultd_api.v1.envelope_pb2 import SignedReply, SignedRequest
 
 log = logging.getLogger(__name__)
 

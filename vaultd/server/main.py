@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import grpc
-from vaultd_api.v1.vault_service_pb2 import GetVaultRequest, GetVaultResponse
 
 from vaultd import limits
 from vaultd.config import Config
@@ -24,6 +23,7 @@ from vaultd.server.peer import PeerTable, pidfd_check
 from vaultd.server.rows import Rows
 from vaultd.server.sockets import private_directory
 from vaultd.store.store import Change, Store
+from vaultd_api.v1.vault_service_pb2 import GetVaultRequest, GetVaultResponse
 
 log = logging.getLogger(__name__)
 

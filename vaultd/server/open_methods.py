@@ -6,9 +6,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from vaultd_api.v1 import exchange_service_pb2 as pb
-from vaultd_api.v1 import resources_pb2, vault_service_pb2
-
 from vaultd import limits, messages
 from vaultd.errors import ExchangeNotFoundError, StoreDamagedError
 from vaultd.kinds import Catalogue, Kind
@@ -17,6 +14,8 @@ from vaultd.server.custody import Custody
 from vaultd.store import queries
 from vaultd.store.migrations import SCHEMA_VERSION
 from vaultd.store.store import Change, Store
+from vaultd_api.v1 import exchange_service_pb2 as pb
+from vaultd_api.v1 import resources_pb2, vault_service_pb2
 
 if TYPE_CHECKING:
     import sqlite3
