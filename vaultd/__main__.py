@@ -12,7 +12,7 @@ from vaultd import config as settings
 from vaultd.errors import ConfigInvalidError, VaultError
 from vaultd.keyholder.process import spawn
 from vaultd.server.harden import harden_server
-from vaultd.server.sockets import adopt_systemd, bind_public
+from vaultd.server.sockets import BoundSocket, adopt_systemd, bind_public
 
 _HINTS = {
     "STORE_IN_USE": "is vaultd running already? see: vaultctl status",
@@ -20,6 +20,7 @@ _HINTS = {
     "STORE_DAMAGED": "restore a backup, or move the file away to begin anew",
     "STORE_TOO_NEW": "install the newer vaultd again",
     "STORE_FULL": "make room on the disk",
+    "STORE_UNAVAILABLE": "look at the store's directory: may this user write it, is its disk healthy",
 }
 
 
@@ -39,19 +40,31 @@ def main(*, system: bool) -> None:
         hint = _HINTS.get(error.reason, "")
         click.echo(f"vaultd: {error.message}" + (f"\n  {hint}" if hint else ""), err=True)
         sys.exit(1)
+    except OSError as error:
+        # What no error of ours names, such as a host that has no process left to give.
+        click.echo(f"vaultd: {error.filename or 'cannot start'}: {os.strerror(error.errno or 0)}", err=True)
+        sys.exit(1)
 
 
 def _run(config: settings.Config) -> None:
     harden_server()
     group = _group(config.unlock_group)
     _make_runtime(config.runtime_dir)
-    public = adopt_systemd("vaultd.sock") or bind_public(config.socket, 0o666)
-    unlock = bind_public(config.unlock_socket, 0o600 if group is None else 0o660, gid=group)
+    public = adopt_systemd("vaultd.sock") or _bound(config.socket, 0o666, None)
+    unlock = _bound(config.unlock_socket, 0o600 if group is None else 0o660, group)
     _check_directory(config.database.parent)
     process = spawn(unlock)
     from vaultd.server.main import run
 
     run(config, public, unlock, process)
+
+
+def _bound(path: Path, mode: int, group: int | None) -> BoundSocket:
+    try:
+        return bind_public(path, mode, gid=group)
+    except OSError as error:
+        text = os.strerror(error.errno or 0)
+        raise ConfigInvalidError(f"{path} cannot be bound: {text}", fields={"runtime_dir": "cannot be used"}) from None
 
 
 def _make_runtime(path: Path) -> None:

@@ -2,13 +2,15 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from vaultd_client import ClientKey
 
 from tests.support.daemon import READ_PAIR, Daemon
 from tests.support.vaultctl import document, person_at, vaultctl
+from vaultd_client import ClientKey
 
 
 @pytest.fixture
@@ -81,7 +83,8 @@ def test_a_key_is_pinned_later_and_another_pin_is_not_replaced_unasked(vault: Da
 def test_a_public_key_comes_from_a_file_too(vault: Daemon) -> None:
     public = vault.home / "bot.pub"
     public.write_text(vaultctl(vault, "client", "keygen", str(vault.home / "b.key")).stdout)
-    allowed = document(vault, "client", "allow", "b", f"@{public}", "--uid", str(os.getuid()), "--permission", "Audit:Read")
+    rights = ("--uid", str(os.getuid()), "--permission", "Audit:Read")
+    allowed = document(vault, "client", "allow", "b", f"@{public}", *rights)
     assert allowed["permissions"] == ["Audit:Read"]
     assert vaultctl(vault, "client", "allow", "c", "@/nonexistent", "--uid", "0").returncode == 2
     assert vaultctl(vault, "client", "allow", "c", "vaultd-client:short", "--uid", "0").returncode == 7
@@ -115,8 +118,8 @@ def test_the_last_administrator_stays(vault: Daemon) -> None:
 
 
 def test_grants_have_an_end_and_a_rate_and_are_taken_back(vault: Daemon, bot: Path) -> None:
-    arguments = ("client", "grant", "bot", "binance-main", "--configuration", "write", "--until", "1h", "--rate", "2/60s")
-    grant = document(vault, *arguments)
+    limits = ("--configuration", "write", "--until", "1h", "--rate", "2/60s")
+    grant = document(vault, "client", "grant", "bot", "binance-main", *limits)
     assert (grant["rate_count"], grant["rate_seconds"]) == (2, 60)
     assert grant["not_after"] is not None
     assert [reveal(vault, "write", bot) for _ in range(3)] == [0, 0, 6]
@@ -160,10 +163,6 @@ def test_audit_verify_finds_a_whole_chain(vault: Daemon) -> None:
 def test_lock_works_over_a_signed_request_where_the_unlock_socket_is_closed_to_the_caller(vault: Daemon) -> None:
     if os.getuid() != 0:
         pytest.skip("needs another uid")
-    # What another uid sees: the socket may not be opened.
-    import subprocess
-    import sys
-
     key = vault.home / "nobody.key"
     public = document(vault, "client", "keygen", str(key))["public_key"]
     os.chown(key, 65534, 65534)

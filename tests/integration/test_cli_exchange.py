@@ -1,6 +1,9 @@
-"""`vaultctl exchange`, `kinds` and `reveal`: what is put in comes out again, for whom it may, and nothing is asked twice."""
+"""`vaultctl exchange`, `kinds` and `reveal`: what is put in comes out again, and no secret is shown on the way."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -244,16 +247,13 @@ def test_kinds_are_listed_and_shown(shared: Daemon) -> None:
     names = [each["kind"] for each in document(shared, "kinds", "list")["kinds"]]
     assert names == sorted(names)
     shown = document(shared, "kinds", "show", "OKX")
-    assert [field["name"] for field in shown["fields"] if field["need"] == "REQUIRED"] == ["api_key", "secret", "passphrase"]
+    required = [field["name"] for field in shown["fields"] if field["need"] == "REQUIRED"]
+    assert required == ["api_key", "secret", "passphrase"]
     assert "passphrase" in vaultctl(shared, "kinds", "show", "okx").stdout
     assert vaultctl(shared, "kinds", "show", "no-such-kind").returncode == 8
 
 
 def test_the_shell_completes_names_of_exchanges_and_kinds(shared: Daemon) -> None:
-    import os
-    import subprocess
-    import sys
-
     for words, offered in (("vaultctl exchange show bin", "binance-main"), ("vaultctl kinds show krake", "kraken")):
         completing = {
             **shared.environment, "PATH": os.environ["PATH"], "_VAULTCTL_COMPLETE": "bash_complete",

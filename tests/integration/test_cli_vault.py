@@ -6,10 +6,11 @@ import stat
 from pathlib import Path
 
 import pytest
-from vaultd_client import ClientKey
 
 from tests.support.daemon import PASSPHRASE, RECOVERY, Daemon
 from tests.support.vaultctl import document, person_at, vaultctl
+from vaultd_client import ClientKey
+from vaultd_client.recovery import encode
 
 SECRET = "a long new passphrase 4711"
 CHEAP = ("--kdf-memory-mib", "64")
@@ -218,9 +219,11 @@ def test_every_kind_of_slot_is_added_used_and_removed(vault: Daemon) -> None:
     fds = {"old": PASSPHRASE, "new": SECRET.encode()}
     second = document(vault, "slot", "add", *with_old, "--new-passphrase-fd", "{new}", "--label", "deputy", fds=fds)
     third = document(vault, "slot", "add", "--kind", "machine", "--new-key-file", str(machine), *with_old, fds=fds)
-    code = vaultctl(vault, "slot", "add", "--kind", "recovery", "--recovery-to-fd", "2", *with_old, fds=fds).stderr.strip()
+    made = vaultctl(vault, "slot", "add", "--kind", "recovery", "--recovery-to-fd", "2", *with_old, fds=fds)
+    code = made.stderr.strip()
     assert stat.S_IMODE(machine.stat().st_mode) == 0o600
-    assert [each["kind"] for each in document(vault, "slot", "list")["slots"]] == [*base, "passphrase", "machine", "recovery"]
+    kinds = [each["kind"] for each in document(vault, "slot", "list")["slots"]]
+    assert kinds == [*base, "passphrase", "machine", "recovery"]
     for arguments, given in (
         (("--passphrase-fd", "0"), SECRET.encode()),
         (("--key-fd", "0"), machine.read_bytes()),
@@ -274,6 +277,4 @@ def test_the_master_key_is_rotated_with_the_secret_of_every_slot(vault: Daemon) 
 
 
 def _code() -> str:
-    from vaultd_client.recovery import encode
-
     return encode(RECOVERY)

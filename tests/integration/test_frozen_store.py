@@ -8,13 +8,13 @@ import sqlite3
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from vaultd_client import ClientKey, VaultClient
-from vaultd_client.errors import StoreError
-from vaultd_client.keys import Pin
 
 from tests.support.daemon import Daemon
 from tests.support.formats import generator
 from tests.support.schemas import make
+from vaultd_client import ClientKey, VaultClient
+from vaultd_client.errors import StoreError
+from vaultd_client.keys import Pin
 
 PAGE = generator()
 

@@ -27,6 +27,12 @@ from vaultd_client import ClientKey, channel
 
 REVEAL = "/vaultd.v1.ExchangeService/RevealCredential"
 SECOND = 1_000_000_000
+_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+    # A server that has more streams than it likes refuses one unread; gRPC then sends it once more by itself.
+    ("grpc.enable_retries", 1),
+)
 _HEADER = struct.Struct(">16s 16s 16s 32s I I Q I 16s 32s")
 
 
@@ -144,9 +150,7 @@ class Line:
     """A gRPC channel of its own to the public socket, or to `path`."""
 
     def __init__(self, daemon: Daemon, path: Path | None = None) -> None:
-        self._channel = grpc.insecure_channel(
-            channel.target(path or daemon.runtime / "vaultd.sock"), options=channel.OPTIONS
-        )
+        self._channel = grpc.insecure_channel(channel.target(path or daemon.runtime / "vaultd.sock"), options=_OPTIONS)
 
     def __enter__(self) -> Self:
         return self

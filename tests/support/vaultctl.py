@@ -21,7 +21,11 @@ def environment(daemon: Daemon, key: Path | None = None) -> Mapping[str, str]:
 
 
 def vaultctl(
-    daemon: Daemon, *arguments: str, given: str | bytes = b"", key: Path | None = None, fds: Mapping[str, bytes] | None = None
+    daemon: Daemon,
+    *arguments: str,
+    given: str | bytes = b"",
+    key: Path | None = None,
+    fds: Mapping[str, bytes] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
     """Runs a command without a terminal.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from vaultd_api.v1 import errors_pb2
 from vaultd_client.cli import exit_codes, kinds
 from vaultd_client.cli.exit_codes import BY_REASON, MEANINGS, ExitCode, exit_code

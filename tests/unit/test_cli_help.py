@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import click
 import pytest
 from click.testing import CliRunner
+
 from vaultd_client.cli.main import vaultctl
 from vaultd_client.cli.parsing import Descriptor
 
@@ -61,7 +62,8 @@ def test_every_command_takes_json(path: str) -> None:
 
 
 def takes_text(parameter: click.Parameter) -> bool:
-    return not (isinstance(parameter, click.Option) and parameter.is_flag) and not isinstance(parameter.type, Descriptor)
+    is_flag = isinstance(parameter, click.Option) and parameter.is_flag
+    return not is_flag and not isinstance(parameter.type, Descriptor)
 
 
 @pytest.mark.parametrize("path", ALL)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 import pytest
+
 from vaultd_client.cli.parsing import Descriptor, Label, Rate, Until, User
 
 

@@ -1,4 +1,4 @@
-"""A secret comes in without being shown, from a terminal or a descriptor, and the process that holds it leaves no core."""
+"""A secret comes in without being shown, and the process that holds it leaves no core."""
 
 import hashlib
 import os
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.support.person import at_a_terminal
 from vaultd_client.cli import prompts
 from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.secrets_in import line_from, machine_key_from, wiped
-
-from tests.support.person import at_a_terminal
 
 CANARY = "canary-passphrase-9e21"
 PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEI-canary\n-----END PRIVATE KEY-----\n"
@@ -109,7 +109,8 @@ def test_without_a_terminal_the_hint_names_the_option() -> None:
         "import sys\nfrom vaultd_client.cli import prompts\nfrom vaultd_client.cli.failure import Failure\n"
         "try: prompts.secret('Passphrase')\nexcept Failure as f: print(f.text, '|', f.hint)"
     )
-    done = subprocess.run([sys.executable, "-c", body], start_new_session=True, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", body]
+    done = subprocess.run(command, start_new_session=True, capture_output=True, text=True, check=True)
     assert done.stdout == "there is no terminal to ask on | use --passphrase-fd, or run it on a terminal\n"
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vaultd_client.cli.session import plain
 from vaultd_client.cli.terminal import Terminal, clean, facts, table
 

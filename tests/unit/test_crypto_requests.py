@@ -5,13 +5,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
-from vaultd_client import wire
 
 from tests.support.vectors import vectors
 from vaultd.crypto import requests
 from vaultd.errors import ProtocolViolationError, RecordInvalidError, RequestRefusedError
 from vaultd.keyholder import protocol
 from vaultd.limits import MAX_LINK_FRAME
+from vaultd_client import wire
 
 SIXTEEN = st.binary(min_size=16, max_size=16)
 THIRTY_TWO = st.binary(min_size=32, max_size=32)

@@ -14,8 +14,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-from vaultd_client import wire
-from vaultd_client.errors import UntrustedVaultError
 
 from tests.support import hpke
 from tests.support.vectors import VECTORS, vectors
@@ -23,6 +21,8 @@ from vaultd.crypto import aead, kdf, requests, selftest
 from vaultd.errors import RecordInvalidError, RequestRefusedError, StoreDamagedError
 from vaultd.limits import ARGON2_MIN_MEMORY_KIB, ARGON2_MIN_PASSES, KEY_BYTES
 from vaultd.model import KdfParameters
+from vaultd_client import wire
+from vaultd_client.errors import UntrustedVaultError
 
 EXTERNAL = {
     "wycheproof_aes_gcm.json": 66,

@@ -132,36 +132,33 @@ class _Connection:
 
     def _read(self) -> bool:
         """Takes what has come; False at the end of the stream."""
-        if len(self._head) < _HEAD and not self._more(_HEAD):
-            return False
         if len(self._head) < _HEAD:
-            return True
+            return self._more(_HEAD)
         header_length, secret_length = struct.unpack(">II", self._head[:_HEAD])
         if header_length > _HEADER_MAX or secret_length > limits.MAX_UNLOCK_FRAME:
             raise ProtocolViolationError("the message is too long")
-        if len(self._head) < _HEAD + header_length and not self._more(_HEAD + header_length):
-            return False
         if len(self._head) < _HEAD + header_length:
-            return True
-        if secret_length:
-            if self._secrets is None:
-                self._secrets = self._holder.memory.allocate(secret_length)
-            if self._filled < secret_length:
-                # Straight into secret memory: a passphrase is never a Python object.
-                with self._secrets.view[self._filled :] as rest:
-                    count = self._sock.recv_into(rest)
-                if not count:
-                    return False
-                self._filled += count
-            if self._filled < secret_length:
-                return True
-        self._dispatch()
+            return self._more(_HEAD + header_length)
+        if self._filled < secret_length and not self._more_secrets(secret_length):
+            return False
+        if self._filled == secret_length:
+            self._dispatch()
         return True
 
     def _more(self, wanted: int) -> bool:
+        """Reads towards `wanted` bytes of head and header, and goes on where they are there; False at the end."""
         data = self._sock.recv(wanted - len(self._head))
         self._head += data
-        return bool(data)
+        return bool(data) and (len(self._head) < wanted or self._read())
+
+    def _more_secrets(self, length: int) -> bool:
+        """Reads straight into secret memory: a passphrase is never a Python object. False at the end of the stream."""
+        if self._secrets is None:
+            self._secrets = self._holder.memory.allocate(length)
+        with self._secrets.view[self._filled :] as rest:
+            count = self._sock.recv_into(rest)
+        self._filled += count
+        return bool(count)
 
     def _dispatch(self) -> None:
         header = _parse(bytes(self._head[_HEAD:]))

@@ -10,8 +10,6 @@ from typing import Any
 
 from vaultd.errors import (
     KeyholderUnavailableError,
-    ProtocolViolationError,
-    VaultError,
     VaultLockedError,
     VaultUninitializedError,
 )
@@ -181,8 +179,8 @@ class Custody:
                 await asyncio.sleep(_RESPAWN_PAUSE_SECONDS)
             try:
                 await self._adopt(spawn(self._unlock_listener))
-            except (VaultError, OSError, TimeoutError, ProtocolViolationError):
-                log.warning("a new keyholder could not be started; trying again")
+            except Exception as error:  # noqa: BLE001  without a keyholder nothing can ever be unlocked again
+                log.warning("a new keyholder could not be started (%s); trying again", type(error).__name__)
                 await asyncio.sleep(_RESPAWN_PAUSE_SECONDS)
             else:
                 return

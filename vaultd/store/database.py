@@ -62,7 +62,8 @@ def foreign_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno in (28, 122):  # ENOSPC, EDQUOT
             raise StoreFullError from None
-        raise StoreUnavailableError(metadata={"errno": os.strerror(error.errno or 0)}) from None
+        text = os.strerror(error.errno or 0)
+        raise StoreUnavailableError(f"{StoreUnavailableError.default}: {text}", metadata={"errno": text}) from None
 
 
 def lock_file(path: Path) -> int:

@@ -13,10 +13,9 @@ from contextlib import contextmanager
 import click
 
 from vaultd_client.cli.exit_codes import ExitCode
-from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.session import Command, Session
 from vaultd_client.cli.terminal import Terminal
-from vaultd_client.cli.throwaway import COMMAND_SECONDS, Ran, ThrowAwayVault, throw_away_vault
+from vaultd_client.cli.throwaway import COMMAND_SECONDS, Ran, ThrowAwayVault, failed, throw_away_vault
 
 NAME, KIND = "main", "binance"
 DEMO = "vaultd_client.cli.demo_bot"
@@ -36,7 +35,7 @@ def quickstart(session: Session) -> None:
     Ends with 0 only where every step really did what it says.
     """
     if importlib.util.find_spec("ccxt") is None:
-        raise _failed("ccxt is not installed, and the bot builds a ccxt exchange", "pip install 'vaultd-client[ccxt]'")
+        raise failed("ccxt is not installed, and the bot builds a ccxt exchange", "pip install 'vaultd-client[ccxt]'")
     show = Show(session.terminal)
     show.title("A throw-away vault: a real daemon in a temporary directory")
     show.command("vaultd")
@@ -96,7 +95,7 @@ class Show:
             Failure: `truth` is false.
         """
         if not truth:
-            raise _failed(f"step {len(self.titles)}, {self.titles[-1]}: {otherwise}", "vaultctl status")
+            raise failed(f"step {len(self.titles)}, {self.titles[-1]}: {otherwise}", "vaultctl status")
 
 
 class Program:
@@ -196,7 +195,3 @@ def _made_up() -> dict[str, str]:
 
 def _leaks(text: str, keys: Mapping[str, Mapping[str, str]]) -> bool:
     return any(value in text for pair in keys.values() for value in pair.values())
-
-
-def _failed(text: str, hint: str) -> Failure:
-    return Failure(text, hint, code=ExitCode.INTERNAL, reason="quickstart_failed")

@@ -74,7 +74,10 @@ class ThrowAwayVault:
             given: Its stdin.
         """
         process = self._python("vaultd_client.cli", arguments, self.environment, subprocess.PIPE)
-        out, err = process.communicate(given, COMMAND_SECONDS)
+        try:
+            out, err = process.communicate(given, COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise failed(f"vaultctl {arguments[0]} did not end in {COMMAND_SECONDS:.0f} s", "vaultctl status") from None
         return Ran(process.returncode, out, err)
 
     def program(self, module: str, arguments: Sequence[str], key: str) -> "subprocess.Popen[str]":
@@ -95,6 +98,11 @@ class ThrowAwayVault:
         )
 
 
+def failed(text: str, hint: str) -> Failure:
+    """Returns the failure of a demonstration that does not show what it should."""
+    return Failure(text, hint, code=ExitCode.INTERNAL, reason="quickstart_failed")
+
+
 @contextlib.contextmanager
 def throw_away_vault() -> Iterator[ThrowAwayVault]:
     """Starts a daemon and returns when it serves; ends it and removes everything it wrote.
@@ -113,12 +121,7 @@ def _daemon() -> str:
     beside = Path(sys.executable).parent / "vaultd"
     found = str(beside) if beside.exists() else shutil.which("vaultd")
     if found is None:
-        raise Failure(
-            "the daemon is not installed: there is no program vaultd",
-            "pip install vaultd",
-            code=ExitCode.INTERNAL,
-            reason="quickstart_failed",
-        )
+        raise failed("the daemon is not installed: there is no program vaultd", "pip install vaultd")
     return found
 
 
@@ -163,11 +166,7 @@ def _await_ready(lines: "queue.SimpleQueue[str]") -> str:
         except queue.Empty:
             line = ""
         if not line:
-            raise Failure(
-                f"vaultd did not come up; the last it said was: {said.strip() or 'nothing'}",
-                "run it alone to see all it says: vaultd",
-                code=ExitCode.INTERNAL,
-                reason="quickstart_failed",
-            )
+            text = f"vaultd did not come up; the last it said was: {said.strip() or 'nothing'}"
+            raise failed(text, "run it alone to see all it says: vaultd")
         said = line
     return said

@@ -1,0 +1,49 @@
+"""Faults that the kernel hands to a real daemon: strace ends it, or makes its calls fail, at the n-th call on the store's files."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon
+
+NEEDED = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("strace") is None, reason="tracing a process that is not dumpable takes root and strace"
+)
+
+
+def files(daemon: Daemon) -> list[Path]:
+    """Returns every file and directory that the store of a daemon writes; its lock and the sockets are not among them."""
+    data = [daemon.database.with_name(daemon.database.name + end) for end in ("", "-wal", "-journal")]
+    return [*data, daemon.data, daemon.anchor, daemon.anchor.with_name(".anchor.new"), daemon.anchor_dir]
+
+
+def options(daemon: Daemon, calls: Sequence[str], *more: str) -> list[str]:
+    """Returns strace and its options for `calls` on the store's files; `more` goes before the paths."""
+    paths = [part for path in files(daemon) for part in ("-P", str(path))]
+    return ["strace", "-f", "-e", f"trace={','.join(calls)}", *more, *paths]
+
+
+@contextmanager
+def attached(daemon: Daemon, calls: Sequence[str], *more: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Traces the server from when this is entered until it is left, or until the server ends."""
+    tracer = subprocess.Popen(
+        [*options(daemon, calls, *more), "-o", "/dev/null", "-p", str(daemon.pid)],
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+    )
+    with tracer:
+        assert tracer.stderr is not None
+        # The first line says that every thread is traced.
+        first = tracer.stderr.readline()
+        assert b"attached" in first, first
+        try:
+            yield tracer
+        finally:
+            tracer.send_signal(signal.SIGTERM)  # It lets go of the server, which goes on.
+            tracer.wait(20)
