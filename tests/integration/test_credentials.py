@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import READ_PAIR, WRITE_PAIR, Daemon, new_daemon
+from tests.support.refusals import refused
 from tests.support.stores import everything
-from vaultd_client import VaultClient, VaultClientError
+from vaultd_client import VaultClient
 from vaultd_client.models import Exchange
 
 CONNECTED = "This account is already connected!"
@@ -33,12 +34,6 @@ def admin(house: Daemon) -> Iterator[VaultClient]:
 
 def pair(name: str) -> dict[str, str]:
     return {"api_key": f"{name}-key-0123456789abcdef", "secret": f"{name}-secret-value"}
-
-
-def refused(call: Callable[[], object]) -> VaultClientError:
-    with pytest.raises(VaultClientError) as caught:
-        call()
-    return caught.value
 
 
 def create(admin: VaultClient, name: str, fields: Any, kind: str = "binance", **options: Any) -> Exchange:
@@ -81,7 +76,7 @@ def test_nothing_of_a_secret_is_ever_shown(house: Daemon, admin: VaultClient) ->
     create(admin, "all of it", {**hidden, **shown, "extra": extra}, "custom")
     with house.client() as stranger:
         seen = repr(stranger.list()) + repr(stranger.get("all of it")) + repr(admin.audit()) + house.log()
-    assert "AAAA…DDDD" in seen and "EEEE…HHHH" in seen, "the control: what may be seen is seen"
+    assert all(mask in seen for mask in ("AAAA…DDDD", "EEEE…HHHH")), "the control: what may be seen is seen"
     for value in (*hidden.values(), *extra.values()):
         assert not [value[at : at + 4] for at in range(len(value) - 3) if value[at : at + 4] in seen]
     assert dict(admin.reveal("all of it").fields) == {**hidden, **shown}
@@ -144,8 +139,12 @@ def test_versions_become_previous_then_are_destroyed(admin: VaultClient) -> None
     assert seen == [{2: "ACTIVE", 1: "PREVIOUS"}, {3: "ACTIVE", 2: "PREVIOUS"}, {4: "ACTIVE", 3: "PREVIOUS"}]
     assert admin.reveal("versions").version == 4
     assert admin.reveal("versions", "read", 3).secret == pair("v3")["secret"]
-    for version, words in ((1, "version 1 is destroyed"), (2, "version 2 is destroyed"), (5, "versions has no read key pair")):
-        error = refused(lambda: admin.reveal("versions", "read", version))  # noqa: B023
+    for version, words in (
+        (1, "version 1 is destroyed"),
+        (2, "version 2 is destroyed"),
+        (5, "versions has no read key pair"),
+    ):
+        error = refused(admin.reveal, "versions", "read", version)
         assert (error.reason, error.message) == ("CREDENTIAL_NOT_FOUND", words)
     # A destroyed key is free again, one that is still revealed is not.
     create(admin, "heir", pair("v1"))
@@ -193,7 +192,9 @@ ERASURES: dict[str, Callable[[VaultClient], object]] = {
     "delete the exchange": lambda admin: admin.delete_exchange("binance-main"),
     "revoke the versions": lambda admin: [admin.revoke_credential("binance-main", half) for half in ("read", "write")],
     "rotate twice": lambda admin: [
-        admin.rotate_credential("binance-main", half, pair(f"{half} {number}")) for half in ("read", "write") for number in (1, 2)
+        admin.rotate_credential("binance-main", half, pair(f"{half} {number}"))
+        for half in ("read", "write")
+        for number in (1, 2)
     ],
 }
 
@@ -267,9 +268,12 @@ def test_a_missing_or_unknown_field_names_itself(
 
 
 @pytest.mark.parametrize("halves", [{}, {"trade": pair("trade")}, {"read": pair("r"), "admin": pair("a")}])
-def test_an_exchange_needs_read_or_write_and_nothing_else(admin: VaultClient, halves: dict[str, dict[str, str]]) -> None:
+def test_an_exchange_needs_read_or_write_and_nothing_else(
+    admin: VaultClient, halves: dict[str, dict[str, str]]
+) -> None:
     error = refused(lambda: admin.create_exchange("no halves", "binance", halves))
-    assert set(error.fields) <= {"configuration", "configurations"} and error.fields
+    assert len(error.fields) == 1
+    assert set(error.fields) <= {"configuration", "configurations"}
     assert refused(lambda: admin.get("no halves")).reason == "EXCHANGE_NOT_FOUND"
 
 
@@ -323,7 +327,7 @@ def test_a_field_is_at_most_sixteen_kib_and_a_pair_twenty_four(admin: VaultClien
         ({"secret": "ü" * (8 * 1024 + 1)}, {"secret": "must be at most 16384 bytes"}),
         ({"api_key": "k" * 9_000, "secret": "s" * 16_000}, {"read": "must be at most 24576 bytes"}),
     ):
-        assert refused(lambda: create(admin, "too large", pair("large") | fields)).fields == faults  # noqa: B023
+        assert refused(create, admin, "too large", pair("large") | fields).fields == faults
     huge = {**pair("large"), "secret": "s" * 10_000_000}
     assert refused(lambda: create(admin, "too large", huge)).reason == "REQUEST_TOO_LARGE"
     create(admin, "large enough", {**pair("large"), "secret": "s" * 16 * 1024})
@@ -345,5 +349,5 @@ def test_a_kind_of_ones_own_takes_free_entries(admin: VaultClient) -> None:
         ({"key": "line\nline"}, ["extra.key"]),
         ({"key": "x" * 16 * 1024 + "x"}, ["extra.key"]),
     ):
-        error = refused(lambda: create(admin, "own two", {"login": "you@example.org", "extra": entries}, "custom"))  # noqa: B023
+        error = refused(create, admin, "own two", {"login": "you@example.org", "extra": entries}, "custom")
         assert list(error.fields) == faults

@@ -1,7 +1,6 @@
 """What was acknowledged is there after a kill; one daemon owns a store; nothing at a path that is not ours is touched."""
 
 import os
-import shutil
 import signal
 import socket
 import sqlite3
@@ -10,30 +9,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.daemon import PASSPHRASE, Daemon, new_daemon
-from tests.support.processes import until
+from tests.support.daemon import Daemon, new_daemon
+from tests.support.paths import ends, facts
 from tests.support.stores import MACHINE_KEY, everything, history
 from vaultd_client import VaultClient, VaultClientError
 
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
 STRANGER_UID = 65_534
 
 
 def pair(name: str) -> dict[str, str]:
     return {"api_key": f"{name}-key-0123456789abcdef", "secret": f"{name}-secret-value"}
-
-
-def refused(call: Callable[[], object]) -> VaultClientError:
-    with pytest.raises(VaultClientError) as caught:
-        call()
-    return caught.value
 
 
 def unlock(daemon: Daemon) -> None:
@@ -141,24 +132,12 @@ def test_a_signal_ends_it_cleanly_in_every_state(daemon: Daemon, state: str, num
     assert process.wait(10) == 0
     log = daemon.database.with_name("vault.db-wal")
     assert not log.exists() or log.stat().st_size == 0
-    assert "Traceback" not in daemon.log() and "Exception" not in daemon.log()
+    assert not [word for word in ("Traceback", "Exception") if word in daemon.log()]
     if state == "unlocked":
         assert "last" in [row[2] for row in everything(daemon.database)["exchanges"]]
 
 
 # --- one owner ------------------------------------------------------------------------------------------------------
-
-
-def ends(daemon: Daemon, words: str, seconds: float = 10.0) -> float:
-    """Starts a daemon that must end by itself with exit code 1 and these words; returns how long it took."""
-    before = len(daemon.log())
-    began = time.monotonic()
-    assert daemon.spawn().wait(seconds) == 1
-    took = time.monotonic() - began
-    said = daemon.log()[before:]
-    assert words in said, said
-    assert "Traceback" not in said
-    return took
 
 
 @pytest.mark.parametrize("shared", ["everything", "the store alone"])
@@ -184,7 +163,9 @@ def test_a_second_daemon_ends_within_a_second_and_the_first_goes_on(daemon: Daem
 def test_no_other_program_reads_or_writes_the_store_meanwhile(kept: Daemon) -> None:
     script = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute(sys.argv[2])"
     for statement in ("SELECT * FROM clients", "DELETE FROM audit", "PRAGMA wal_checkpoint"):
-        run = subprocess.run([sys.executable, "-c", script, kept.database, statement], capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            [sys.executable, "-c", script, kept.database, statement], capture_output=True, text=True, check=False
+        )
         assert run.returncode == 1
         assert "database is locked" in run.stderr
     with pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -207,12 +188,6 @@ def test_a_store_that_another_program_holds_is_refused_at_start(daemon: Daemon) 
 # --- paths that are occupied ----------------------------------------------------------------------------------------
 
 
-def facts(path: Path) -> tuple[object, ...]:
-    found = path.lstat()
-    content = path.read_bytes() if stat.S_ISREG(found.st_mode) else os.readlink(path) if path.is_symlink() else None
-    return found.st_ino, found.st_mode, found.st_uid, found.st_mtime_ns, content
-
-
 def bound_by(uid: int) -> Callable[[Path], None]:
     def plant(path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as sock:
@@ -222,12 +197,17 @@ def bound_by(uid: int) -> Callable[[Path], None]:
     return plant
 
 
+def linked_to_a_file(path: Path) -> None:
+    path.with_name("precious").write_text("precious")
+    path.symlink_to("precious")
+
+
 PLANTED: dict[str, Callable[[Path], object]] = {
     "file": lambda path: path.write_text("precious"),
     "symlink": lambda path: path.symlink_to(path.with_name("elsewhere")),
-    "symlink to a file": lambda path: (path.with_name("precious").write_text("precious"), path.symlink_to("precious")),
+    "symlink to a file": linked_to_a_file,
     "directory": lambda path: path.mkdir(),
-    "pipe": lambda path: os.mkfifo(path),
+    "pipe": os.mkfifo,
     "socket of another": bound_by(STRANGER_UID),
 }
 
@@ -271,129 +251,3 @@ def test_a_lock_file_that_is_a_symlink_is_not_followed(daemon: Daemon) -> None:
     daemon.data.joinpath("vault.db.lock").symlink_to(daemon.data / "elsewhere")
     ends(daemon, "the store cannot be read or written")
     assert not (daemon.data / "elsewhere").exists()
-
-
-# --- disks that say no ----------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def mounted(path: Path, options: str) -> Iterator[Path]:
-    """A small file system of its own at `path`."""
-    path.mkdir(mode=0o700, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "vaultd-test", path], check=True)
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "--lazy", path], check=True)
-
-
-def read_only(path: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", path], check=True)
-
-
-def fill(path: Path) -> Path:
-    """Leaves not a byte free; returns the file to delete."""
-    ballast = path / "ballast"
-    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-        while True:
-            file.write(bytes(1024))
-    return ballast
-
-
-def until_full(call: Callable[[int], object]) -> VaultClientError:
-    """Repeats a change until the disk has no room for it: the log has some pages left over from before."""
-    for number in range(200):
-        try:
-            call(number)
-        except VaultClientError as error:
-            return error
-    raise AssertionError("the disk never became full")
-
-
-@AS_ROOT
-def test_a_full_disk_refuses_and_loses_nothing(daemon: Daemon) -> None:
-    with mounted(daemon.data, "size=640k,mode=0700"):
-        history().new.put(daemon).start()
-        unlock(daemon)
-        ballast = fill(daemon.data)
-        with daemon.admin() as admin, daemon.unlocker() as unlocker:
-            made: list[str] = []
-
-            def make(number: int) -> None:
-                admin.create_exchange(f"made {number}", "binance", {"read": pair(f"made {number}")})
-                made.append(f"made {number}")
-
-            error = until_full(make)
-            assert (error.reason, "space" in error.hint) == ("STORE_FULL", True)
-            assert until_full(lambda _: admin.reveal("binance-main")).reason == "STORE_FULL", "no audit entry, no secret"
-            assert refused(lambda: admin.reveal("binance-main")).reason == "STORE_FULL"
-            assert admin.vault().state == unlocker.status().state == "UNLOCKED"
-            assert sorted(seen(admin)) == sorted(["binance-main", "kraken-main", *made])
-            ballast.unlink()
-            make(1000)
-            assert admin.reveal("made 1000").secret == pair("made 1000")["secret"]
-            assert admin.verify_audit().ok
-            ballast = fill(daemon.data)
-            assert until_full(make).reason == "STORE_FULL"
-        daemon.lock()
-        with daemon.client() as client, daemon.unlocker() as unlocker:
-            until(lambda: client.vault().state == "LOCKED")
-            assert len(client.list()) == 2 + len(made)
-            assert refused(lambda: unlocker.unlock(bytearray(MACHINE_KEY), kind="machine")).reason == "STORE_FULL"
-        assert daemon.stop() == 0
-        daemon.start()
-        with daemon.client() as client:
-            assert len(client.list()) == 2 + len(made), "a full disk can still be started on"
-        ballast.unlink()
-        unlock(daemon)
-        with daemon.admin() as admin:
-            assert sorted(seen(admin)) == sorted(["binance-main", "kraken-main", *made])
-            assert admin.verify_audit().ok
-        assert daemon.stop() == 0
-        assert "Traceback" not in daemon.log()
-
-
-@AS_ROOT
-def test_a_disk_too_small_for_a_store_is_said_at_start(daemon: Daemon) -> None:
-    with mounted(daemon.data, "size=32k,mode=0700"):
-        ends(daemon, "the disk is full\n  make room on the disk")
-
-
-@AS_ROOT
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("data", "the store cannot be read or written: Read-only file system\n  look at the store's directory"),
-        ("run", "run/vaultd.sock cannot be bound: Read-only file system"),
-    ],
-)
-def test_a_read_only_directory_is_said_at_start(daemon: Daemon, name: str, words: str) -> None:
-    with mounted(daemon.home / name, "size=4m,mode=0755"):
-        if name == "data":
-            history().new.put(daemon)
-        read_only(daemon.home / name)
-        before = {path: facts(path) for path in (daemon.home / name).iterdir()}
-        ends(daemon, words)
-        assert {path: facts(path) for path in (daemon.home / name).iterdir()} == before
-
-
-@AS_ROOT
-def test_an_anchor_that_cannot_be_written_is_shown_and_stops_nothing(daemon: Daemon) -> None:
-    with mounted(daemon.anchor_dir, "size=1m,mode=0700"):
-        history().new.put(daemon)
-        read_only(daemon.anchor_dir)
-        daemon.start()
-        unlock(daemon)
-        with daemon.admin() as admin:
-            admin.update_exchange("kraken-main", labels={"a": "b"})
-            (check,) = [check for check in admin.vault().checks if check.name == "anchor"]
-            assert (check.ok, check.detail) == (False, f"{daemon.anchor} cannot be written")
-        subprocess.run(["mount", "-o", "remount,rw", daemon.anchor_dir], check=True)
-        with daemon.admin() as admin:
-            admin.update_exchange("kraken-main", labels={"c": "d"})
-            assert all(check.ok for check in admin.vault().checks if check.name == "anchor")
-        daemon.kill()
-        daemon.start()
-        unlock(daemon)
-        shutil.copy(daemon.anchor, daemon.home / "copy")
-        assert PASSPHRASE not in (daemon.home / "copy").read_bytes()

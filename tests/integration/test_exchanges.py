@@ -1,16 +1,17 @@
 """Exchanges as records: ids, names, times, labels, lists, states, etags; what is refused names the field at fault."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from vaultd_api.v1 import exchange_service_pb2 as pb
 
 from tests.support.daemon import Daemon, new_daemon
+from tests.support.refusals import refused
+from vaultd_api.v1 import exchange_service_pb2 as pb
 from vaultd_client import VaultClient, VaultClientError, methods
 from vaultd_client.methods import Method
 from vaultd_client.models import Exchange
@@ -46,12 +47,6 @@ def create(admin: VaultClient, name: str, kind: str = "binance", **options: Any)
     return admin.create_exchange(name, kind, {"read": pair(name)}, **options)[0]
 
 
-def refused(call: Callable[[], object]) -> VaultClientError:
-    with pytest.raises(VaultClientError) as caught:
-        call()
-    return caught.value
-
-
 def signed(admin: VaultClient, method: Method[Any], request: Message) -> Any:
     """Makes a signed call with a request of our own, past what the library would refuse by itself."""
     return admin._run(signed_call(admin._session, method, lambda _binding: request))
@@ -77,11 +72,13 @@ def test_times_are_true_to_the_millisecond(admin: VaultClient, stranger: VaultCl
     before = datetime.now(UTC)
     made = create(admin, "times")
     after = datetime.now(UTC)
-    assert made.created_at and made.created_at == made.updated_at
+    assert made.created_at is not None
+    assert made.created_at == made.updated_at
     assert before - timedelta(milliseconds=1) <= made.created_at <= after
     assert made.created_at.microsecond % 1000 == 0
     changed = admin.update_exchange("times", labels={"a": "b"})
-    assert changed.updated_at and changed.created_at == made.created_at < changed.updated_at
+    assert changed.updated_at is not None
+    assert changed.created_at == made.created_at < changed.updated_at
     assert stranger.get("times") == changed
 
 
@@ -91,11 +88,13 @@ def test_an_exchange_is_found_by_name_in_any_case_by_id_and_by_resource_name(adm
         assert admin.get(reference) == made
         assert admin.reveal(reference).exchange == made.id
     for reference in ("find me", made.id[:-1], made.id.upper(), "", "exchanges/", "x" * 65, "%", "Find M_"):
-        assert refused(lambda: admin.get(reference)).reason == "EXCHANGE_NOT_FOUND"  # noqa: B023
-        assert refused(lambda: admin.reveal(reference)).reason == "EXCHANGE_NOT_FOUND"  # noqa: B023
+        assert refused(admin.get, reference).reason == "EXCHANGE_NOT_FOUND"
+        assert refused(admin.reveal, reference).reason == "EXCHANGE_NOT_FOUND"
 
 
-@pytest.mark.parametrize(("first", "second"), [("Twin", "tWIN"), ("Zürich", "ZÜRICH"), ("straße", "STRASSE"), ("pad", " pad ")])
+@pytest.mark.parametrize(
+    ("first", "second"), [("Twin", "tWIN"), ("Zürich", "ZÜRICH"), ("straße", "STRASSE"), ("pad", " pad ")]
+)
 def test_a_name_is_taken_in_every_case(admin: VaultClient, first: str, second: str) -> None:
     create(admin, first)
     other = create(admin, f"other than {first}")
@@ -164,12 +163,16 @@ def test_labels_market_types_and_environment_are_kept_as_given(admin: VaultClien
         ({"kind": "kraken", "environment": "demo"}, "environment", "must be live"),
     ],
 )
-def test_what_cannot_be_said_names_its_field(admin: VaultClient, options: dict[str, Any], field: str, words: str) -> None:
+def test_what_cannot_be_said_names_its_field(
+    admin: VaultClient, options: dict[str, Any], field: str, words: str
+) -> None:
     error = refused(lambda: create(admin, "cannot be said", **options))
     assert (error.reason, error.message, error.fields) == ("RECORD_INVALID", "Invalid parameters", {field: words})
 
 
-@pytest.mark.parametrize(("given", "kind"), [("Binance", "binance"), ("HUOBI", "htx"), ("Gate.io", "gate"), ("okex", "okx")])
+@pytest.mark.parametrize(
+    ("given", "kind"), [("Binance", "binance"), ("HUOBI", "htx"), ("Gate.io", "gate"), ("okex", "okx")]
+)
 def test_a_kind_answers_to_its_other_names(admin: VaultClient, given: str, kind: str) -> None:
     fields = {**pair(f"alias {given}"), **({"passphrase": "p"} if kind == "okx" else {})}
     made, notices = admin.create_exchange(f"alias {given}", given, {"read": fields})
@@ -194,7 +197,7 @@ def test_a_hidden_exchange_is_seen_by_administrators_only(admin: VaultClient, st
     assert "not hidden" in open_names
     assert "hidden" not in open_names
     for reference in ("hidden", made.id, made.resource_name):
-        assert refused(lambda: stranger.get(reference)).reason == "EXCHANGE_NOT_FOUND"  # noqa: B023
+        assert refused(stranger.get, reference).reason == "EXCHANGE_NOT_FOUND"
     assert made in admin.list(everything=True)
     assert refused(lambda: stranger.list(everything=True)).reason == "REQUEST_REFUSED"
     assert admin.reveal("hidden").api_key == pair("hidden")["api_key"]
@@ -217,7 +220,9 @@ def test_a_long_list_comes_in_pages_without_gap_or_repetition() -> None:
             for size, pages in ((7, 16), (54, 2), (108, 1), (500, 1), (4_000_000_000, 1), (0, 2)):
                 found, token, count = list[str](), "", 0
                 while count == 0 or token:
-                    answer = opened(admin, methods.LIST_EXCHANGES, pb.ListExchangesRequest(page_size=size, page_token=token))
+                    answer = opened(
+                        admin, methods.LIST_EXCHANGES, pb.ListExchangesRequest(page_size=size, page_token=token)
+                    )
                     found += [exchange.name for exchange in answer.exchanges]
                     token, count = answer.next_page_token, count + 1
                 assert (found, count) == (shown, pages), size
@@ -301,7 +306,9 @@ def test_a_reason_that_cannot_be_shown_is_refused(admin: VaultClient, reason: st
     assert admin.get(made.id) == made
 
 
-def test_a_deleted_exchange_takes_its_grants_with_it_and_frees_its_name_and_key(house: Daemon, admin: VaultClient) -> None:
+def test_a_deleted_exchange_takes_its_grants_with_it_and_frees_its_name_and_key(
+    house: Daemon, admin: VaultClient
+) -> None:
     create(admin, "binance-main")
     bot = house.add_bot("bot of the deleted")
     with house.client(bot) as client:

@@ -74,7 +74,9 @@ def test_a_damaged_store_that_is_repaired_unlocks_again(now: Daemon) -> None:
 
 def test_a_wrong_passphrase_on_damaged_pages_says_nothing_but_wrong_passphrase(now: Daemon) -> None:
     with editing(now.database) as connection:
-        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'credentials_fingerprint'").fetchone()
+        (page,) = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'credentials_fingerprint'"
+        ).fetchone()
     content = bytearray(now.database.read_bytes())
     content[page * 4096 - 100 : page * 4096] = bytes(100)
     now.database.write_bytes(content)
@@ -205,8 +207,8 @@ def test_a_killed_daemon_leaves_a_log_that_cannot_be_thrown_away(now: Daemon) ->
 # --- the audit ------------------------------------------------------------------------------------------------------
 
 
-def set_column(column: str, value: object) -> Callable[[sqlite3.Connection], None]:
-    return lambda connection: connection.execute(f"UPDATE audit SET {column} = ? WHERE sequence = 3", (value,)) and None
+def set_column(column: str, value: object) -> Callable[[sqlite3.Connection], object]:
+    return lambda connection: connection.execute(f"UPDATE audit SET {column} = ? WHERE sequence = 3", (value,))
 
 
 def reordered(connection: sqlite3.Connection) -> None:
@@ -219,7 +221,7 @@ def dropped(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE audit SET sequence = -3 WHERE sequence = 3")
 
 
-AUDIT: dict[str, tuple[Callable[[sqlite3.Connection], None], str]] = {
+AUDIT: dict[str, tuple[Callable[[sqlite3.Connection], object], str]] = {
     "time": (set_column("time_ms", 1), "the entry was changed, or the one before it was"),
     "client": (set_column("client", "somebody else"), "the entry was changed, or the one before it was"),
     "detail": (set_column("detail", "nothing to see"), "the entry was changed, or the one before it was"),

@@ -2,30 +2,24 @@
 
 import os
 import random
-import shutil
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Daemon, new_daemon
+from tests.support.daemon import new_daemon
 from tests.support.stores import (
-    MACHINE_KEY,
     UNLOCKED,
     Files,
     Verdict,
     another_vault,
     editing,
-    everything,
     history,
     verdicts,
 )
-from vaultd.errors import BY_REASON
 from vaultd.model import TAGGED, AuditRow, IntegrityRow
-from vaultd_client import VaultClientError
 
-Change = Callable[[Path], None]
+Change = Callable[[Path], object]
 DAMAGED = "STORE_DAMAGED"
 ROLLED_BACK = "STORE_ROLLED_BACK"
 PAGE = 4096
@@ -51,7 +45,7 @@ def sql(*statements: str) -> Change:
 
 
 def content(edit: Callable[[bytes], bytes]) -> Change:
-    return lambda database: database.write_bytes(edit(database.read_bytes())) and None
+    return lambda database: database.write_bytes(edit(database.read_bytes()))
 
 
 def anchor(edit: Callable[[bytes], bytes]) -> Change:
@@ -113,7 +107,8 @@ def test_a_changed_column_is_refused(columns: Mapping[str, Verdict], table: str,
 
 EXCHANGE = "(SELECT exchange FROM exchanges WHERE name = 'binance-main')"
 READ, WRITE = (
-    f"credentials WHERE exchange = {EXCHANGE} AND state = 'ACTIVE' AND configuration = '{half}'" for half in ("read", "write")
+    f"credentials WHERE exchange = {EXCHANGE} AND state = 'ACTIVE' AND configuration = '{half}'"
+    for half in ("read", "write")
 )
 
 
@@ -122,7 +117,7 @@ def swapped(first: str, second: str, *names: str) -> Change:
 
     def change(database: Path) -> None:
         with editing(database) as connection:
-            table = first.split()[0]
+            table = first.partition(" ")[0]
             known = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
             found = [connection.execute(f"SELECT rowid, * FROM {row}").fetchone() for row in (first, second)]
             one, two = (dict(zip(["rowid", *known], row, strict=True)) for row in found)
@@ -131,7 +126,9 @@ def swapped(first: str, second: str, *names: str) -> Change:
             for row, other in ((one, two), (two, one)):
                 values = {**row, **{name: other[name] for name in names}}
                 marks = ", ".join("?" * len(values))
-                connection.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
+                connection.execute(
+                    f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
+                )
 
     return change
 
@@ -191,14 +188,22 @@ ROWS: dict[str, tuple[Change, str, str]] = {
     "integrity row copied": (copied("integrity", vault_id="x'00'"), "unlock", DAMAGED),
     "grant copied where no page begins": (copied("grants", **GRANT_BELOW), "unlock", DAMAGED),
     "exchange put back": (put_back("exchanges", "name = 'kraken-main'"), "unlock", DAMAGED),
-    "credential put back": (put_back("credentials", f"configuration = 'read' AND exchange = {EXCHANGE}"), "unlock", DAMAGED),
-    "grant put back": (put_back("grants", "\"grant\" NOT IN (SELECT \"grant\" FROM main.grants)"), "unlock", DAMAGED),
+    "credential put back": (
+        put_back("credentials", f"configuration = 'read' AND exchange = {EXCHANGE}"),
+        "unlock",
+        DAMAGED,
+    ),
+    "grant put back": (put_back("grants", '"grant" NOT IN (SELECT "grant" FROM main.grants)'), "unlock", DAMAGED),
     "slot put back": (put_back("slots", "slot NOT IN (SELECT slot FROM main.slots)"), "unlock", DAMAGED),
     "vault put back": (put_back("integrity", "true"), "unlock", DAMAGED),
     "slot below one": (sql("UPDATE slots SET slot = -1 WHERE kind = 'machine'"), "unlock", DAMAGED),
     "generation below zero": (sql("UPDATE integrity SET generation = -1"), "unlock", DAMAGED),
     "time below zero": (sql("UPDATE integrity SET time_ms = -1"), "unlock", DAMAGED),
-    "last audit entry dropped": (sql("DELETE FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)"), "unlock", DAMAGED),
+    "last audit entry dropped": (
+        sql("DELETE FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)"),
+        "unlock",
+        DAMAGED,
+    ),
     "audit entry dropped": (sql("DELETE FROM audit WHERE sequence = 3"), "unlock", DAMAGED),
     "audit emptied": (sql("DELETE FROM audit"), "unlock", DAMAGED),
     "audit entry added": (copied("audit", sequence="sequence + 1"), "unlock", DAMAGED),
@@ -224,7 +229,7 @@ def test_a_row_moved_added_taken_or_put_back_is_refused(rows: Mapping[str, Verdi
 
 
 def with_wal(content: Callable[[], bytes]) -> Change:
-    return lambda database: database.with_name("vault.db-wal").write_bytes(content()) and None
+    return lambda database: database.with_name("vault.db-wal").write_bytes(content())
 
 
 def foreign_wal() -> bytes:

@@ -21,7 +21,7 @@ from vaultd.model import (
 )
 from vaultd.store import queries
 from vaultd.store.migrations import SCHEMA_VERSION
-from vaultd.store.store import _INSERT_AUDIT, _INSERT_INTEGRITY, _PUT
+from vaultd.store.store import _INSERT_AUDIT, _PUT, _PUT_INTEGRITY
 from vaultd_api.v1.resources_pb2 import CredentialFields
 
 
@@ -52,8 +52,7 @@ def fill(daemon: Daemon, count: int) -> None:
             connection.execute(_PUT[table], (*values, tag))
     change = ledger.change(Entry("bulk", PeerFacts(0, 0, 0, ""), rule="test"), now)
     connection.execute(_INSERT_AUDIT, change["audit"])
-    connection.execute('DELETE FROM "integrity"')
-    connection.execute(_INSERT_INTEGRITY, IntegrityRow.of(change["integrity"]).values())
+    connection.execute(_PUT_INTEGRITY, IntegrityRow.of(change["integrity"]).values())
     connection.commit()
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()

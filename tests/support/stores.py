@@ -143,7 +143,7 @@ class Verdict:
 UNLOCKED = Verdict("", "", "")
 
 
-def verdicts(files: Files, changes: Mapping[str, Callable[[Path], None]]) -> dict[str, Verdict]:
+def verdicts(files: Files, changes: Mapping[str, Callable[[Path], object]]) -> dict[str, Verdict]:
     """Makes each change to a copy of its own, tries to unlock it with the machine key, and returns what came of it.
 
     Args:
@@ -165,7 +165,7 @@ def verdicts(files: Files, changes: Mapping[str, Callable[[Path], None]]) -> dic
     return found
 
 
-async def _verdict(files: Files, change: Callable[[Path], None]) -> Verdict:
+async def _verdict(files: Files, change: Callable[[Path], object]) -> Verdict:
     home = Path(tempfile.mkdtemp(prefix="vaultd-test-"))
     try:
         daemon = files.put(Daemon(home))

@@ -17,6 +17,17 @@ NEEDED = pytest.mark.skipif(
 )
 
 
+CALLS = {
+    "write": "write,pwrite64",
+    "sync": "fsync,fdatasync",
+    "truncate": "ftruncate",
+    "open": "openat",
+    "rename": "?rename,?renameat,?renameat2",
+    "unlink": "?unlink,?unlinkat",
+}
+"""Every way to change what is on a disk, by the names that the kernels of all machines have for it."""
+
+
 def files(daemon: Daemon) -> list[Path]:
     """Returns every file and directory that the store of a daemon writes; its lock and the sockets are not among them."""
     data = [daemon.database.with_name(daemon.database.name + end) for end in ("", "-wal", "-journal")]

@@ -356,18 +356,18 @@ def _apply(connection: sqlite3.Connection, change: Change) -> None:
         if connection.execute(_DELETE[delete.table], tuple(delete.keys)).rowcount != 1:
             raise StoreDamagedError
     connection.execute(_INSERT_AUDIT, change.audit.values())
-    connection.execute('DELETE FROM "integrity"')
-    connection.execute(_INSERT_INTEGRITY, change.integrity.values())
+    connection.execute(_PUT_INTEGRITY, change.integrity.values())
 
 
-def _put_sql(kind: type[Row]) -> str:
-    names = kind.columns()
+def _put_sql(kind: type[Row], *more: str) -> str:
+    names = (*kind.columns(), *more)
     keys = ", ".join(f'"{name}"' for name in names[: kind.keys])
-    updates = ", ".join(f'"{name}" = excluded."{name}"' for name in (*names[kind.keys :], "tag"))
-    marks = ", ".join("?" * (len(names) + 1))
+    updates = ", ".join(f'"{name}" = excluded."{name}"' for name in names[kind.keys :])
+    marks = ", ".join("?" * len(names))
+    listed = ", ".join(f'"{name}"' for name in names)
     # Not INSERT OR REPLACE: on a name taken by another row that would erase the other row.
     return (
-        f'INSERT INTO "{kind.table}" ({queries.columns(kind)}, tag) VALUES ({marks}) '  # noqa: S608  fixed names
+        f'INSERT INTO "{kind.table}" ({listed}) VALUES ({marks}) '  # noqa: S608  fixed names
         f"ON CONFLICT ({keys}) DO UPDATE SET {updates}"
     )
 
@@ -382,7 +382,7 @@ def _insert_sql(kind: type[Row]) -> str:
     return f'INSERT INTO "{kind.table}" ({queries.columns(kind)}) VALUES ({marks})'  # noqa: S608  fixed names
 
 
-_PUT = {table: _put_sql(kind) for table, kind in _TABLES.items()}
+_PUT = {table: _put_sql(kind, "tag") for table, kind in _TABLES.items()}
 _DELETE = {table: _delete_sql(kind) for table, kind in _TABLES.items()}
 _INSERT_AUDIT = _insert_sql(AuditRow)
-_INSERT_INTEGRITY = _insert_sql(IntegrityRow)
+_PUT_INTEGRITY = _put_sql(IntegrityRow)

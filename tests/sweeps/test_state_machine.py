@@ -1,0 +1,136 @@
+"""A daemon that is used, locked, killed and restored at random does in every step what a model of dicts says.
+
+Steps: add, rotate, update, revoke, delete an exchange; allow, disable, enable, revoke a client; grant and take back;
+reveal by several clients; lock, unlock, restart, kill -9, and an older copy of the files put back. After every run the
+audit's chain is walked, and lists, masks, clients and grants are compared.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.support.model_house import House, new_house
+from tests.support.model_machine import VaultMachine
+from tests.support.model_vault import OK, VaultModel
+from tests.support.sweep import Report
+
+NO_STEP = ("audit walked", "entries walked", "rollback accepted")
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    with new_house() as made:
+        yield made
+
+
+def run(house: House, runs: int, steps: int, seed: int, model: type[VaultModel] = VaultModel) -> Counter[str]:
+    """Runs the machine so often; returns what was done, in how many ways it ended, and raises where the two differ."""
+    house.found = Counter()
+    machine = type("Machine", (VaultMachine,), {"house": house, "model_type": model})
+    machine._hypothesis_internal_use_seed = seed  # type: ignore[attr-defined]  # what hypothesis.seed() sets
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=runs,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            # A step takes a second where the daemon starts: what fails is printed as it was found.
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    return house.found
+
+
+def show(name: str, found: Counter[str]) -> Report:
+    report = Report(name)
+    for what, count in found.items():
+        if what not in NO_STEP:
+            report.add(what, count)
+    report.show()
+    print(f"sweep {name}: {', '.join(f'{found[what]:,} {what}' for what in NO_STEP)}")
+    return report
+
+
+def test_the_daemon_does_what_the_model_says(house: House) -> None:
+    found = run(house, runs=10, steps=15, seed=20_251_121)
+    report = show("state machine, quick", found)
+    assert found["audit walked"] >= 10
+    assert report.tried >= 100
+    assert report.found["reveal to admin: ok"] > 0
+
+
+def _worker(case: tuple[int, int, int]) -> Counter[str]:
+    seed, runs, steps = case
+    with new_house() as house:
+        return run(house, runs, steps, seed)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(7_200)
+def test_the_daemon_does_what_the_model_says_full() -> None:
+    """2,000 runs of 50 steps. VAULTD_SWEEP_RUNS makes it fewer, for a sample."""
+    runs = int(os.environ.get("VAULTD_SWEEP_RUNS", "2000"))
+    workers = os.cpu_count() or 1
+    found: Counter[str] = Counter()
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for each in pool.map(_worker, [(seed, -(-runs // workers), 50) for seed in range(1, workers + 1)]):
+            found += each
+    report = show("state machine, full", found)
+    assert found["audit walked"] >= runs
+    # Each way a step can end was met: a machine that is refused everything proves nothing.
+    for way in ("reveal: ok", "reveal: PERMISSION_DENIED", "reveal: REQUEST_REFUSED", "restore: STORE_ROLLED_BACK"):
+        assert report.found[way] > 0, way
+
+
+# --- positive controls ----------------------------------------------------------------------------------------------
+
+
+class ForgetsRotations(VaultModel):
+    """A vault that would go on to show the key of before."""
+
+    def rotate(self, name: str, half: str, fields: dict[str, str]) -> str:
+        return self.copy_of_rotation(name, half, fields)
+
+    def copy_of_rotation(self, name: str, half: str, fields: dict[str, str]) -> str:
+        return VaultModel.rotate(self.copy(), name, half, fields)
+
+
+class NeverForgives(VaultModel):
+    """A vault in which a client that was disabled goes on to be served."""
+
+    def set_client(self, client: str, state: str) -> str:
+        return super().set_client(client, "ACTIVE")
+
+
+@pytest.mark.parametrize(
+    ("model", "words"), [(ForgetsRotations, "assert"), (NeverForgives, "reveal|assert")]
+)
+def test_the_machine_finds_a_vault_that_differs_from_its_model(house: House, model: type[VaultModel], words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        run(house, runs=60, steps=40, seed=3, model=model)
+
+
+def test_the_machine_finds_an_answer_that_is_not_the_present_one(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vaultd_client import VaultClient
+
+    reveal = VaultClient.reveal
+    kept: dict[tuple[str, str], object] = {}
+
+    def stale(self: VaultClient, exchange: str, configuration: str = "read", version: int = 0) -> object:
+        fresh = reveal(self, exchange, configuration, version)
+        return kept.setdefault((exchange, configuration), fresh)
+
+    monkeypatch.setattr(VaultClient, "reveal", stale)
+    with pytest.raises(AssertionError, match="sees another version"):
+        run(house, runs=60, steps=40, seed=5)
+    assert OK == "ok"
