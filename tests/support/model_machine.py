@@ -5,16 +5,13 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.support.model_house import Copy, House
 from tests.support.model_vault import ADMIN, HALVES, OK, Masked, VaultModel
 from vaultd_client import ClientKey, VaultClient, VaultClientError
 from vaultd_client.models import Exchange
 
-_LIVES = 2
-"""Restarts, kills and restores of a run together: a start takes as long as a hundred other steps."""
-_LOCKS = 2
 _KEYS = 6
 
 exchanges = st.sampled_from("abc")
@@ -25,10 +22,15 @@ indexes = st.integers(0, 7)
 
 
 class VaultMachine(RuleBasedStateMachine):
-    """One run. A subclass says in which house and against which model."""
+    """One run. A subclass says in which house and against which model.
+
+    `most_lives`: restarts, kills and restores of a run together, for a start takes as long as a hundred other steps.
+    """
 
     house: ClassVar[House]
     model_type: ClassVar[type[VaultModel]] = VaultModel
+    most_lives: ClassVar[int] = 2
+    most_locks: ClassVar[int] = 2
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,6 +79,13 @@ class VaultMachine(RuleBasedStateMachine):
     @property
     def admin(self) -> VaultClient:
         return self.house.admin
+
+    @initialize(hidden=st.booleans(), half=st.sampled_from((*HALVES, "*")))
+    def begins(self, hidden: bool, half: str) -> None:
+        """A vault in use: most of what can be done to an empty one is refused."""
+        self.add("a", 0, 1, both=True, hidden=hidden)
+        self.allow("x")
+        self.grant("x", "a", half)
 
     # --- exchanges --------------------------------------------------------------------------------------------
 
@@ -217,7 +226,7 @@ class VaultMachine(RuleBasedStateMachine):
 
     # --- lives ------------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.unlocked and self.locks < _LOCKS)
+    @precondition(lambda self: self.unlocked and self.locks < self.most_locks)
     @rule(by_socket=st.booleans())
     def lock(self, by_socket: bool) -> None:
         self.locks += 1
@@ -233,7 +242,7 @@ class VaultMachine(RuleBasedStateMachine):
         self.house.found["unlock"] += 1
         self.unlocked = self.sound = True
 
-    @precondition(lambda self: self.lives < _LIVES)
+    @precondition(lambda self: self.lives < self.most_lives)
     @rule(how=st.sampled_from(("restart", "kill -9")))
     def restart(self, how: str) -> None:
         self.ends(how)
@@ -246,7 +255,7 @@ class VaultMachine(RuleBasedStateMachine):
     def copy(self) -> None:
         self.copies.append((self.house.copy(), self.house.anchored, self.model.copy()))
 
-    @precondition(lambda self: self.copies and self.lives < _LIVES)
+    @precondition(lambda self: self.copies and self.lives < self.most_lives)
     @rule(which=indexes, accept=st.booleans())
     def restore(self, which: int, accept: bool) -> None:
         copy, anchored, model = self.copies[which % len(self.copies)]
@@ -292,7 +301,7 @@ class VaultMachine(RuleBasedStateMachine):
     def anyone_sees_the_masks_of_the_model(self) -> None:
         if self.sound:
             self.sound = False
-            assert _masked(self.admin.list()) == self.model.masked(hidden=False)
+            assert _masked(self.admin.list()) == self.model.masked(hidden=False), "the list differs from the model"
             self.sound = True
 
     def teardown(self) -> None:
@@ -309,7 +318,7 @@ class VaultMachine(RuleBasedStateMachine):
         self.forget()
 
     def _everything_is_as_in_the_model(self) -> None:
-        assert _masked(self.admin.list(everything=True)) == self.model.masked(hidden=True)
+        assert _masked(self.admin.list(everything=True)) == self.model.masked(hidden=True), "the list differs from the model"
         known = {each.name: each for each in self.admin.clients() if each.name.startswith(self.prefix)}
         assert {name: each.state for name, each in known.items()} == {
             self.name(client): state for client, state in self.model.clients.items()

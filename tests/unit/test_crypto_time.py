@@ -71,7 +71,7 @@ def test_a_full_cache_refuses_its_client_and_forgets_no_nonce(monkeypatch: pytes
     assert seen.add("a", b"\x09" * 16, 20, 11)
 
 
-@given(st.lists(st.integers(0, 5 * SECOND), max_size=60))
+@given(st.lists(st.sampled_from([0, 1, SECOND, 5 * SECOND, 10 * SECOND]) | st.integers(0, 5 * SECOND), max_size=60))
 def test_no_window_ever_has_more_uses_than_the_grant_allows_and_none_is_refused_too_much(pauses: list[int]) -> None:
     rates, now = Rates(), 0
     used: list[int] = []
@@ -85,6 +85,14 @@ def test_no_window_ever_has_more_uses_than_the_grant_allows_and_none_is_refused_
             used.append(now)
     for start in used:
         assert sum(start <= each < start + window for each in used) <= GRANT.rate_count
+
+
+def test_a_use_counts_until_its_window_is_over_to_the_nanosecond() -> None:
+    rates, window = Rates(), GRANT.rate_seconds * SECOND
+    for _ in range(GRANT.rate_count):
+        rates.use(GRANT, 0)
+    assert not rates.left(GRANT, window - 1)
+    assert rates.left(GRANT, window)
 
 
 def test_a_grant_without_a_rate_is_never_used_up() -> None:

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import hmac
 from collections.abc import Sequence
 from typing import Any
 
@@ -186,6 +187,16 @@ def test_an_anchor_with_any_bit_flipped_cut_or_of_another_vault_is_refused() -> 
         assert integrity.read_anchor(KEYS["audit"], VAULT_ID, changed) is None
     assert integrity.read_anchor(KEYS["audit"], OTHER_VAULT, anchor) is None
     assert integrity.read_anchor(bytes(32), VAULT_ID, anchor) is None
+
+
+@pytest.mark.parametrize("change", [-1, 1, 32])
+def test_an_anchor_of_another_length_is_refused_even_with_a_true_mac(change: int) -> None:
+    def made(length: int) -> bytes:
+        body = VAULT["anchor"][:72].ljust(length, b"\0")[:length]
+        return body + hmac.digest(KEYS["audit"], b"vaultd-anchor-mac-v1" + body, "sha256")
+
+    assert integrity.read_anchor(KEYS["audit"], VAULT_ID, made(72)) is not None
+    assert integrity.read_anchor(KEYS["audit"], VAULT_ID, made(72 + change)) is None
 
 
 def test_a_fingerprint_tells_kind_environment_and_key_apart() -> None:

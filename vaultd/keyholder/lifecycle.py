@@ -52,6 +52,7 @@ from vaultd.model import (
     SlotKind,
     SlotRow,
     VaultRow,
+    VaultState,
 )
 from vaultd.packing import unpack_row
 
@@ -177,11 +178,15 @@ def lock(holder: Keyholder, peer: PeerFacts, rule: str, client: str = "") -> Tas
     unlocked = holder.require_unlocked()
     entry = Entry("lock", peer, rule=rule, client=client)
     holder.calls.denials.flush()
+    # From here on nothing new begins: what waits on the link is refused, not worked off while the keys are still there.
+    # Busy, so that an unlock that comes now is told to come again and not begun in a process about to end.
+    holder.state, holder.busy = VaultState.LOCKED, True
     try:
         yield from holder.commit(unlocked, entry, timeout=_LOCK_AUDIT_SECONDS)
     except VaultError as error:
         log.warning("the lock could not be written to the audit: %s", error.reason)
-    holder.leave(f"asked for by {client or f'uid {peer.uid}'}")
+    finally:
+        holder.leave(f"asked for by {client or f'uid {peer.uid}'}")
     return {}
 
 
