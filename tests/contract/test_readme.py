@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-_HELP = re.compile(r"<!-- help: ([\w -]+) -->\n```\n(.*?)```\n", re.S)
-_COMMAND = re.compile(r"<!-- command: (\w+) -->\n```sh\n(.*?)\n```\n", re.S)
+_HELP = re.compile(r"<!-- help: ([\w -]+) -->\n```\n(.*?)```\n", re.DOTALL)
+_COMMAND = re.compile(r"<!-- command: (\w+) -->\n```sh\n(.*?)\n```\n", re.DOTALL)
 
 
 def help_of(command: str) -> str:

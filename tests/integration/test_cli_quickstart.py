@@ -57,9 +57,8 @@ def test_it_shows_the_main_job_and_ends_with_what_to_type_next(scratch: Path) ->
 def test_it_leaves_nothing_behind_when_it_is_stopped_in_the_middle(scratch: Path, number: signal.Signals) -> None:
     with start(scratch) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            if "exchange add" in line:
-                break
+        shown = iter(process.stdout.readline, "")
+        assert any("exchange add" in line for line in shown)
         made = list(scratch.iterdir())
         assert len(made) == 1
         assert made[0].stat().st_mode & 0o077 == 0

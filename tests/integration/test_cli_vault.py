@@ -99,7 +99,8 @@ def test_init_uses_a_key_that_is_there_and_refuses_one_that_pins_another_vault(r
 def test_a_second_init_is_refused_before_anything_is_asked(vault: Daemon) -> None:
     done = vaultctl(vault, "init")
     assert done.returncode == 9
-    assert done.stderr.splitlines()[1] == "hint: vaultctl unlock"
+    assert "initialized already" in done.stderr
+    assert "no terminal" not in done.stderr
 
 
 def test_a_short_passphrase_makes_no_vault(running: Daemon) -> None:

@@ -32,6 +32,8 @@ from tests.support.memory import (
 
 NAMES = ("passphrase", "wrong passphrase", "new passphrase", "api key", "secret", "write secret", "next secret", "refused")
 
+MOMENTS = ("as it was made", "after reveals", "after an unlock")
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -69,16 +71,28 @@ def scene() -> Iterator[Scene]:
                 admin.create_exchange("bad", "binance", {"read": read | {"login": words["refused"]}})
             admin.allow_client("bot", bot.public_key, os.getuid())
             admin.create_grant("bot", "main", "*")
-        daemon.lock()
-        with pytest.raises(UnlockError):
-            daemon.unlock(words["wrong passphrase"].encode())
-        daemon.unlock(words["passphrase"].encode())
         with daemon.unlocker() as unlocker:
-            unlocker.passphrase_change(
-                bytearray(words["passphrase"], "ascii"), bytearray(words["new passphrase"], "ascii")
-            )
+            old, new, wrong = (bytearray(words[f"{each}passphrase"], "ascii") for each in ("", "new ", "wrong "))
+            with pytest.raises(UnlockError):
+                unlocker.passphrase_change(wrong, new)
+            unlocker.passphrase_change(old, new)
         canaries = {name: word.encode() for name, word in words.items()} | {"recovery code": recovery}
         yield Scene(daemon, bot, canaries)
+
+
+def come_to(scene: Scene, when: str) -> None:
+    """Brings the daemon to the moment to look at: as it was made, after reveals, or after a lock and an unlock."""
+    if when == "after reveals":
+        reveal_often(scene)
+    if when == "after an unlock":
+        scene.daemon.lock()
+        for name in ("wrong passphrase", "passphrase"):
+            with pytest.raises(UnlockError):
+                scene.daemon.unlock(scene.canaries[name])
+        scene.daemon.unlock(scene.canaries["recovery code"], kind="recovery")
+        scene.daemon.lock()
+        scene.daemon.unlock(scene.canaries["new passphrase"])
+        reveal_often(scene)
 
 
 def reveal_often(scene: Scene) -> None:
@@ -92,10 +106,9 @@ def reveal_often(scene: Scene) -> None:
 
 
 @as_root
-@pytest.mark.parametrize("when", ["idle", "after reveals"])
+@pytest.mark.parametrize("when", MOMENTS)
 def test_no_secret_is_in_the_memory_of_the_server(scene: Scene, when: str) -> None:
-    if when == "after reveals":
-        reveal_often(scene)
+    come_to(scene, when)
     found = scan_memory(scene.daemon.pid, scene.canaries)
     assert found.hits == ()
     assert found.unreadable == frozenset()
@@ -103,10 +116,9 @@ def test_no_secret_is_in_the_memory_of_the_server(scene: Scene, when: str) -> No
 
 
 @as_root
-@pytest.mark.parametrize("when", ["idle", "after reveals"])
+@pytest.mark.parametrize("when", MOMENTS)
 def test_no_secret_is_in_the_memory_of_the_keyholder_that_can_be_read(scene: Scene, when: str) -> None:
-    if when == "after reveals":
-        reveal_often(scene)
+    come_to(scene, when)
     found = scan_memory(scene.daemon.keyholder_pid, scene.canaries)
     assert found.hits == ()
     assert found.unreadable <= {SECRET_MAPPING}  # where the kernel has memfd_secret, not even root reads it

@@ -121,7 +121,8 @@ class Daemon:
 
     def stranger(self) -> ClientKey:
         """Returns a fresh key that pins this vault."""
-        return ClientKey.generate().with_pin(self.admin_key.vault) if self.has_admin() else ClientKey.generate()
+        pin = self.admin_key.vault if self.has_admin() else None
+        return ClientKey.generate().with_pin(pin) if pin else ClientKey.generate()
 
     def has_admin(self) -> bool:
         """Says whether `initialize` was called."""

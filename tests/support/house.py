@@ -50,6 +50,11 @@ class House:
         """What this point's client is called."""
         return f"c{self.number}"
 
+    @property
+    def next_passphrase(self) -> bytes:
+        """What the passphrase is changed to at this point."""
+        return f"passphrase number {self.number} of many".encode()
+
     def slot_secrets(self) -> dict[int, bytearray]:
         """Returns the secret of every slot."""
         secrets = {"passphrase": self.passphrase, "recovery": RECOVERY, "machine": MACHINE_KEY}
@@ -232,13 +237,9 @@ def _slot_remove(house: House) -> None:
         unlocker.slot_remove(_new_slot(house, house.state), bytearray(MACHINE_KEY), secret_kind="machine")
 
 
-def _next_passphrase(house: House) -> bytes:
-    return f"passphrase number {house.number} of many".encode()
-
-
 def _passphrase_change(house: House) -> None:
     with house.daemon.unlocker() as unlocker:
-        unlocker.passphrase_change(bytearray(house.passphrase), bytearray(_next_passphrase(house)))
+        unlocker.passphrase_change(bytearray(house.passphrase), bytearray(house.next_passphrase))
 
 
 def _rotate_master_key(house: House) -> None:
@@ -354,7 +355,7 @@ def judge(house: House, command: Command, mark: int, *, acknowledged: bool, then
         return f"LOST {audited}"
     seen = house.seen()
     if command.run is _passphrase_change:
-        right, wrong = house.passphrase, _next_passphrase(house)
+        right, wrong = house.passphrase, house.next_passphrase
         if whole:
             right, wrong = wrong, right
         if not house.opens(right):

@@ -209,7 +209,8 @@ class VaultMachine(RuleBasedStateMachine):
 
         who = "reveal to admin" if client == ADMIN else "reveal"
         self.does(who, lambda: shown.update(self.client(client).reveal(name, half, version).fields), expected)
-        assert shown == wanted, f"{client} sees another version of {name} {half} than the model says"
+        self.sound = shown == wanted
+        assert self.sound, f"{client} sees another version of {name} {half} than the model says"
 
     @rule(client=st.sampled_from((*"xyz", ADMIN)), exchange=exchanges, half=halves, version=st.integers(0, 3))
     def reveal(self, client: str, exchange: str, half: str, version: int) -> None:
@@ -301,7 +302,7 @@ class VaultMachine(RuleBasedStateMachine):
     def anyone_sees_the_masks_of_the_model(self) -> None:
         if self.sound:
             self.sound = False
-            assert _masked(self.admin.list()) == self.model.masked(hidden=False), "the list differs from the model"
+            self.same_list(hidden=False)
             self.sound = True
 
     def teardown(self) -> None:
@@ -317,14 +318,19 @@ class VaultMachine(RuleBasedStateMachine):
             self.house.dirty = False
         self.forget()
 
+    def same_list(self, *, hidden: bool) -> None:
+        found, wanted = _masked(self.admin.list(everything=hidden)), self.model.masked(hidden=hidden)
+        assert found == wanted, f"the list differs from the model: {found} is not {wanted}"
+
     def _everything_is_as_in_the_model(self) -> None:
-        assert _masked(self.admin.list(everything=True)) == self.model.masked(hidden=True), "the list differs from the model"
+        self.same_list(hidden=True)
         known = {each.name: each for each in self.admin.clients() if each.name.startswith(self.prefix)}
         assert {name: each.state for name, each in known.items()} == {
             self.name(client): state for client, state in self.model.clients.items()
         }
         grants = {grant.id: name for name, each in known.items() for grant in each.grants}
-        assert grants == {key: self.name(grant.client) for key, grant in self.model.grants.items()}
+        wanted = {key: self.name(grant.client) for key, grant in self.model.grants.items()}
+        assert grants == wanted, "the grants differ from the model"
         report = self.admin.verify_audit()
         assert report.ok, f"entry {report.first_bad}: {report.detail}"
         self.house.found["audit walked"] += 1

@@ -25,8 +25,6 @@ class Version:
 
     def masks(self) -> dict[str, str]:
         """Returns what anyone may see: four and four characters of the key, nothing of the secret."""
-        if self.state == "DESTROYED":
-            return {}
         key = self.fields["api_key"]
         return {"api_key": f"{key[:4]}…{key[-4:]}", "secret": ""}
 
@@ -203,12 +201,16 @@ class VaultModel:
         return OK, version.fields
 
     def masked(self, *, hidden: bool) -> Masked:
-        """Returns what a list must show, hidden exchanges too where `hidden`."""
+        """Returns what a list must show, hidden exchanges too where `hidden`. Of a destroyed version nothing is left."""
         return {
             name: (
                 exchange.state,
                 {
-                    half: {number: (each.state, each.masks()) for number, each in versions.items()}
+                    half: {
+                        number: (each.state, each.masks())
+                        for number, each in versions.items()
+                        if each.state != "DESTROYED"
+                    }
                     for half, versions in exchange.halves.items()
                 },
             )

@@ -22,9 +22,7 @@ from vaultd_client.errors import StoreError, VaultClientError
 
 pytestmark = strace.NEEDED
 
-CALLS = ("write", "sync", "truncate", "open", "rename")
 RESTART_EVERY = 25
-NOT_REACHED = "not reached"
 GOOD = {"refused", "done all the same", "locked, and opened again"}
 TYPED = {"STORE_FULL", "STORE_UNAVAILABLE"}
 Fault = Callable[[House], "contextlib.AbstractContextManager[object]"]
@@ -34,8 +32,8 @@ Job = Callable[[], Iterator[str]]
 @contextlib.contextmanager
 def failing(call: str, errno: str, when: str, house: House) -> Iterator[None]:
     """One call fails (`when` is a number), or all from one on (with a plus)."""
-    fault = ("-e", f"inject={strace.CALLS[call]}:error={errno}:when={when}")
-    with strace.attached(house.daemon, [strace.CALLS[call]], *fault):
+    fault = ("-e", f"inject={call}:error={errno}:when={when}")
+    with strace.attached(house.daemon, [call], *fault):
         yield
 
 
@@ -117,7 +115,7 @@ def of_command(name: str, errors: Iterable[tuple[str, str]], stride: int = 1) ->
     """Yields every fault of a command: each call once with each error, and each call with all after it."""
     with new_house() as house:
         lane = Lane(house)
-        for call in CALLS:
+        for call in strace.CALLS:
             count = calls_in(house, name, call)
             for errno, plus in errors:
                 for when in range(1, count + 1, stride):
@@ -137,7 +135,7 @@ def calls_in(house: House, name: str, call: str) -> int:
     house.sweep_up()
     COMMANDS[name].prepare(house)
     tracer = subprocess.Popen(
-        [*strace.options(house.daemon, [strace.CALLS[call]]), "-o", str(counted), "-p", str(house.daemon.pid)],
+        [*strace.options(house.daemon, [call]), "-o", str(counted), "-p", str(house.daemon.pid)],
         stderr=subprocess.PIPE,
     )
     with tracer:
@@ -147,7 +145,7 @@ def calls_in(house: House, name: str, call: str) -> int:
         tracer.terminate()
     if name == "lock":
         house.unlock()
-    house.passphrase = house.passphrase if name != "passphrase change" else f"passphrase number {house.number} of many".encode()
+    house.passphrase = house.next_passphrase if name == "passphrase change" else house.passphrase
     house.state = house.seen()
     return sum("(" in line and "resumed" not in line for line in counted.read_text().splitlines())
 
@@ -219,21 +217,21 @@ def sweep(name: str, jobs: Iterable[Job]) -> Report:
 
 
 QUICK: list[tuple[str, Fault]] = [
-    ("exchange create", partial(failing, "write", "ENOSPC", "3")),
-    ("exchange update", partial(failing, "sync", "EIO", "1")),
-    ("exchange rotate", partial(failing, "write", "EIO", "1+")),
-    ("credential revoke", partial(failing, "truncate", "EIO", "1+")),
-    ("exchange delete", partial(failing, "sync", "EIO", "2+")),
+    ("exchange create", partial(failing, "pwrite64", "ENOSPC", "3")),
+    ("exchange update", partial(failing, "fdatasync", "EIO", "1")),
+    ("exchange rotate", partial(failing, "pwrite64", "EIO", "1+")),
+    ("credential revoke", partial(failing, "ftruncate", "EIO", "1+")),
+    ("exchange delete", partial(failing, "fdatasync", "EIO", "2+")),
     ("client allow", partial(cut_short, 500)),
-    ("client revoke", partial(failing, "rename", "EIO", "1+")),
-    ("grant", partial(failing, "open", "ENOSPC", "1+")),
-    ("slot add", partial(failing, "write", "ENOSPC", "1+")),
-    ("slot remove", partial(failing, "sync", "EIO", "2")),
-    ("reveal", partial(failing, "sync", "EIO", "1+")),
-    ("reveal", partial(failing, "write", "ENOSPC", "2+")),
-    ("lock", partial(failing, "write", "EIO", "1+")),
-    ("unlock", partial(failing, "sync", "EIO", "2+")),
-    ("master key rotate", partial(failing, "write", "EIO", "9")),
+    ("client revoke", partial(failing, strace.RENAME, "EIO", "1+")),
+    ("grant", partial(failing, "openat", "ENOSPC", "1+")),
+    ("slot add", partial(failing, "pwrite64", "ENOSPC", "1+")),
+    ("slot remove", partial(failing, "fdatasync", "EIO", "2")),
+    ("reveal", partial(failing, "fdatasync", "EIO", "1+")),
+    ("reveal", partial(failing, "pwrite64", "ENOSPC", "2+")),
+    ("lock", partial(failing, "pwrite64", "EIO", "1+")),
+    ("unlock", partial(failing, "fdatasync", "EIO", "2+")),
+    ("master key rotate", partial(failing, "pwrite64", "EIO", "9")),
 ]
 
 

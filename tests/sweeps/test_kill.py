@@ -30,7 +30,7 @@ Job = Callable[[], Iterator[str]]
 
 def kill_at(call: str, when: int) -> tuple[str, str]:
     """Returns strace's options for SIGKILL before the `when`th call of a sort."""
-    return "-e", f"inject={strace.CALLS[call]}:signal=SIGKILL:when={when}"
+    return "-e", f"inject={call}:signal=SIGKILL:when={when}"
 
 
 def is_dead(daemon: Daemon, seconds: float) -> bool:
@@ -63,7 +63,7 @@ def killed_in(house: House, name: str, call: str, when: int) -> str:
     house.sweep_up()
     mark = house.mark()
     command.prepare(house)
-    with strace.attached(house.daemon, [strace.CALLS[call]], *kill_at(call, when)):
+    with strace.attached(house.daemon, [call], *kill_at(call, when)):
         error = attempt(command, house)
         patience = 10.0 if error is not None else 1.5 if command.lingers else 0.0
         killed = is_dead(house.daemon, patience)
@@ -138,7 +138,7 @@ def killed_in_initialize(call: str, when: int) -> str:
     with new_daemon() as daemon:
         daemon.start()
         acknowledged = False
-        with strace.attached(daemon, [strace.CALLS[call]], *kill_at(call, when)):
+        with strace.attached(daemon, [call], *kill_at(call, when)):
             try:
                 initialize(daemon, key)
                 acknowledged = True
@@ -160,8 +160,11 @@ def killed_in_initialize(call: str, when: int) -> str:
 
 
 def start_killed(daemon: Daemon, call: str, when: int) -> bool:
-    """Starts a daemon that is killed on its way; says whether it was."""
-    prefix = strace.options(daemon, [strace.CALLS[call]], "-D", "--seccomp-bpf", "-o", "/dev/null", *kill_at(call, when))
+    """Starts a daemon that is killed on its way; says whether it was.
+
+    Without --seccomp-bpf, which would be faster: with it, strace 6.1 injects no signal.
+    """
+    prefix = strace.options(daemon, [call], "-D", "-o", "/dev/null", *kill_at(call, when))
     try:
         daemon.start(*prefix)
     except AssertionError:
@@ -198,7 +201,7 @@ def killed_in_start(house: House, call: str, when: int) -> str:
 
 
 def killed_in_stop(house: House, call: str, when: int) -> str:
-    with strace.attached(house.daemon, [strace.CALLS[call]], *kill_at(call, when)):
+    with strace.attached(house.daemon, [call], *kill_at(call, when)):
         code = house.daemon.stop()
     if wrong := opened_again(house.daemon, house.unlock):
         return wrong
@@ -235,8 +238,14 @@ def sweep(name: str, jobs: Iterable[Job]) -> Report:
 
 
 QUICK = [
-    *[(name, "write", 2 + number) for number, name in enumerate(COMMANDS)],
-    *[(name, call, 1) for name in ("exchange delete", "passphrase change") for call in ("sync", "truncate", "rename")],
+    *[(name, "pwrite64", 1 + number % 6) for number, name in enumerate(COMMANDS)],
+    ("exchange delete", "ftruncate", 1),
+    ("exchange delete", "fdatasync", 2),
+    ("client revoke", "fdatasync", 1),
+    ("exchange create", "write", 1),
+    ("exchange create", "fsync", 2),
+    ("grant", strace.RENAME, 1),
+    ("ungrant", "openat", 1),
 ]
 
 
@@ -255,7 +264,7 @@ def test_a_kill_loses_nothing_that_was_acknowledged() -> None:
 
 @pytest.mark.parametrize("point", [killed_in_first_start, killed_in_initialize])
 def test_a_kill_before_the_vault_is_made_leaves_a_store_that_opens(point: Callable[[str, int], str]) -> None:
-    assert point("sync", 2) in GOOD
+    assert point("fdatasync", 2) in GOOD
 
 
 @pytest.mark.full

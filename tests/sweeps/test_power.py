@@ -225,7 +225,7 @@ def _opened(openers: Sequence[Offline], home: Path, acknowledged: int) -> str:
     except VaultError as error:
         return f"CORRUPT {error.reason}"
     if not made:
-        return f"LOST all {acknowledged}" if acknowledged else "not made yet"
+        return "LOST all" if acknowledged else "not made yet"
     for opener in reversed(openers):
         try:
             found = opener.open(home / "vault.db", home / "anchor")

@@ -125,7 +125,7 @@ def test_more_than_64_kib_is_refused() -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["kind", "name", "extra", "read"]) | st.text(), inner),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["kind", "extra", "read"]) | st.text(), inner),
 )
 
 

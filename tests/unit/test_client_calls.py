@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import Message
+
+from tests.support.client_script import BINANCE, Script
 from vaultd_api.v1 import (
     audit_service_pb2,
     client_service_pb2,
@@ -21,8 +23,6 @@ from vaultd_client.errors import (
     error_for,
 )
 from vaultd_client.session import Call, Session
-
-from tests.support.client_script import BINANCE, Script
 
 # --- key pairs --------------------------------------------------------------------------------------------------------
 

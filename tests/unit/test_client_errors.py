@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from vaultd_api.v1 import errors_pb2
 from vaultd_client import errors
 from vaultd_client.errors import BY_REASON, HINTS, InternalError, VaultClientError, error_for

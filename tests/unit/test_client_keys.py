@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from vaultd_client.errors import InvalidError, KeyFileError
 from vaultd_client.keys import ClientKey, Pin, parse_public
 

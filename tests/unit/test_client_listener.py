@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.unlock_script import UNLOCKED, Listener, frame, secret
 from vaultd_client.errors import (
     NotRunningError,
     UntrustedVaultError,
@@ -22,8 +24,6 @@ from vaultd_client.errors import (
 )
 from vaultd_client.listener import owner_set_by_root
 from vaultd_client.unlock import UnlockClient
-
-from tests.support.unlock_script import UNLOCKED, Listener, frame, secret
 
 NOBODY = 65534
 SECRET_BYTES = 3000

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from vaultd_client import recovery
 from vaultd_client.errors import InvalidError
 

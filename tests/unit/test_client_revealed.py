@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from rich.pretty import pretty_repr
+
 from vaultd_api.v1 import exchange_service_pb2, resources_pb2
 from vaultd_client.revealed import FIELD_NAMES, RevealedCredential
 

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from google.protobuf.message import Message
+
+from tests.support.client_script import Script, refused, reveal, revealing
 from vaultd_api.v1 import (
     client_service_pb2,
     envelope_pb2,
@@ -25,8 +27,6 @@ from vaultd_client.errors import (
 )
 from vaultd_client.keys import ClientKey
 from vaultd_client.session import Send, Session
-
-from tests.support.client_script import Script, refused, reveal, revealing
 
 # --- signed calls -----------------------------------------------------------------------------------------------------
 

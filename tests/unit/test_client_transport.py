@@ -13,6 +13,8 @@ import grpc
 import pytest
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
+
+from tests.support.client_script import Script, revealing
 from vaultd_api.v1 import exchange_service_pb2
 from vaultd_client import AsyncVaultClient, ClientKey, VaultClient, methods
 from vaultd_client.errors import (
@@ -25,8 +27,6 @@ from vaultd_client.errors import (
     VaultClientError,
 )
 from vaultd_client.session import Send
-
-from tests.support.client_script import Script, revealing
 
 Serve = Callable[..., grpc.Server]
 

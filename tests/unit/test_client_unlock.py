@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.support.unlock_script import PIN, UNLOCKED, Listener, frame, secret
 from vaultd_client.errors import (
     InternalError,
     InvalidError,
@@ -26,8 +28,6 @@ from vaultd_client.errors import (
 from vaultd_client.keys import ClientKey, Pin
 from vaultd_client.slots import KdfParameters, Reply, Slot, Unlocked, UnlockStatus
 from vaultd_client.unlock import UnlockClient
-
-from tests.support.unlock_script import PIN, UNLOCKED, Listener, frame, secret
 
 
 @pytest.fixture

@@ -192,7 +192,7 @@ def test_an_anchor_with_any_bit_flipped_cut_or_of_another_vault_is_refused() -> 
 @pytest.mark.parametrize("change", [-1, 1, 32])
 def test_an_anchor_of_another_length_is_refused_even_with_a_true_mac(change: int) -> None:
     def made(length: int) -> bytes:
-        body = VAULT["anchor"][:72].ljust(length, b"\0")[:length]
+        body: bytes = VAULT["anchor"][:72].ljust(length, b"\0")[:length]
         return body + hmac.digest(KEYS["audit"], b"vaultd-anchor-mac-v1" + body, "sha256")
 
     assert integrity.read_anchor(KEYS["audit"], VAULT_ID, made(72)) is not None

@@ -115,7 +115,7 @@ def signing_of(ccxt: Any, kind: str) -> tuple[ReadablePath, bool]:
         texts.clear()
         try:
             request = exchange.sign(path, trail, method, {})
-        except Exception:  # noqa: BLE001, S112 - needs parameters or a session: not counted
+        except Exception:  # noqa: BLE001 - needs parameters or a session: not counted
             continue
         clear = clear or CANARY in str(request)
         wanted = path.split("{")[0].strip("/")

@@ -55,20 +55,8 @@ class Ledger:
 
     # --- at unlock --------------------------------------------------------------------------------------------
 
-    def load(self, table: str, values: Sequence[Any]) -> None:
-        """Takes one row of the store in; `values` are its columns, then its tag.
-
-        Raises:
-            StoreDamagedError: The tag is not the row's, or the row was there already; says table and key.
-        """
-        tag, element = integrity.row_tag(self._row_key, table, values[:-1])
-        if not integrity.same(tag, values[-1]) or element in self._current:
-            key = values[0] if isinstance(values[0], str | int) else ""
-            raise StoreDamagedError(f"a row of {table} was changed outside vaultd", metadata={"row": str(key)})
-        self._enter(table, element)
-
     def load_page(self, table: str, rows: Sequence[bytes], tags: Sequence[bytes]) -> None:
-        """Takes a page of packed rows in; as `load`, a hundred thousand times.
+        """Takes a page of the store in: packed rows and their tags.
 
         Raises:
             StoreDamagedError: A tag is not its row's, a row is of another table, or was there already.

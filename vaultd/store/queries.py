@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 from vaultd import limits
@@ -37,7 +38,19 @@ def columns(kind: type[Row]) -> str:
 
 def _select(connection: sqlite3.Connection, kind: type[R], where: str, values: Sequence[Any]) -> list[Tagged[R]]:
     found = connection.execute(f'SELECT {columns(kind)}, tag FROM "{kind.table}" {where}', values)  # noqa: S608  fixed names
-    return [Tagged(kind.of(row[:-1]), row[-1]) for row in found]
+    wanted = _types(kind)
+    rows = []
+    for row in found:
+        if tuple(map(type, row)) != wanted:
+            # STRICT and NOT NULL hold for what SQLite writes; in damaged pages anything may stand.
+            raise StoreDamagedError("a column holds a value of another type")
+        rows.append(Tagged(kind.of(row[:-1]), row[-1]))
+    return rows
+
+
+@cache
+def _types(kind: type[Row]) -> tuple[Any, ...]:
+    return (*(field.type for field in fields(kind)), bytes)
 
 
 def vault(connection: sqlite3.Connection) -> list[Tagged[VaultRow]]:

@@ -63,8 +63,7 @@ def pin(session: Session, *, path: Path | None, fingerprint: str | None, yes: bo
     found = _running(session, fingerprint)
     if key.vault is not None and key.vault != found and not yes:
         session.terminal.warn(f"{target} pins {key.vault.fingerprint}, the running vault is {found.fingerprint}")
-        if not prompts.confirm("Trust the running vault from now on?"):
-            raise click.Abort
+        prompts.must_confirm("Trust the running vault from now on?")
     if key.vault != found:
         key.with_pin(found).save(target, overwrite=True)
     _tell_key(session, key.with_pin(found), target)
@@ -157,8 +156,8 @@ def enable(session: Session, *, name: str) -> None:
 @click.pass_obj
 def revoke(session: Session, *, name: str, yes: bool) -> None:
     """Revoke a client and its grants for good. Its key can never be allowed again."""
-    if not yes and not prompts.confirm(f"Revoke {name} for good?"):
-        raise click.Abort
+    if not yes:
+        prompts.must_confirm(f"Revoke {name} for good?")
     with session.client() as vault:
         _show(session, vault, vault.revoke_client(name))
 

@@ -107,8 +107,8 @@ def revoke(
     if reason and configuration:
         raise Failure("--reason goes with a whole exchange", "leave --reason or --configuration out")
     half = f" {configuration}" + (f" version {version}" if version else "") if configuration else ""
-    if not yes and not prompts.confirm(f"Revoke {name}{half} for good?"):
-        raise click.Abort
+    if not yes:
+        prompts.must_confirm(f"Revoke {name}{half} for good?")
     with session.client() as client:
         if configuration:
             revoked = client.revoke_credential(name, configuration, version or 0)

@@ -41,7 +41,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.STORE: "the store, the audit or memory: damaged, full, rolled back, in use or unreadable",
     ExitCode.WRONG_VAULT: "who answers is not the vault that the key file pins, or may not hear a secret",
     ExitCode.TIMED_OUT: "timed out",
-    ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.INTERRUPTED: "interrupted, or not confirmed",
 }
 
 BY_REASON: dict[str, ExitCode] = {

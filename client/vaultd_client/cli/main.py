@@ -46,7 +46,7 @@ def vaultctl(session: Session, *, socket: Path | None, unlock_socket: Path | Non
     First steps: `vaultctl quickstart` shows everything on a throw-away vault; `vaultctl init` makes a real one.
 
     Secrets are asked for without echo, or read from a file descriptor (0 is stdin); never from an argument or the
-    environment.
+    environment. VAULTD_RUNTIME_DIR, VAULTD_SOCKET, VAULTD_UNLOCK_SOCKET and VAULTD_KEY name other places.
     """
     session.socket, session.unlock_socket, session.key = socket, unlock_socket, key
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import click
 
+from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.secrets_in import echo_off, line_from_terminal, wipe, wiped
 from vaultd_client.cli.terminal import clean
@@ -40,6 +41,16 @@ def ask(question: str, default: str = "", *, instead: str = "") -> str:
 def confirm(question: str, *, instead: str = "--yes") -> bool:
     """Asks a question that only `y` or `yes` affirms."""
     return ask(f"{question} [y/N]", instead=instead).lower() in {"y", "yes"}
+
+
+def must_confirm(question: str) -> None:
+    """Asks, and ends the command where the person does not affirm.
+
+    Raises:
+        Failure: Not affirmed, or there is no terminal.
+    """
+    if not confirm(question):
+        raise Failure("nothing was changed", code=ExitCode.INTERRUPTED, reason="interrupted")
 
 
 def secret(question: str, *, instead: str = "--passphrase-fd") -> bytearray:

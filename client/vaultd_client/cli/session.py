@@ -14,6 +14,9 @@ from vaultd_client.cli.terminal import Terminal
 from vaultd_client.client import VaultClient
 from vaultd_client.unlock import UnlockClient
 
+ANSWER_SECONDS = 30.0
+"""A person waits longer than a bot: a busy host is no reason to do it all again. A signed request lives as long."""
+
 
 class Session:
     """One run of `vaultctl`. The paths are those of the root's options; the library finds what is None."""
@@ -26,7 +29,7 @@ class Session:
 
     def client(self) -> VaultClient:
         """Returns a client of the public socket."""
-        return VaultClient(self.socket, self.key)
+        return VaultClient(self.socket, self.key, timeout=ANSWER_SECONDS)
 
     def unlock_client(self) -> UnlockClient:
         """Returns a client of the unlock socket."""

@@ -97,8 +97,8 @@ def remove(session: Session, /, *, number: int, yes: bool, **opening: Any) -> No
     """Remove a key slot; never the last one that a person can use."""
     with session.unlock_client() as keyholder:
         _require_unlocked(keyholder)
-        if not yes and not prompts.confirm(f"Remove slot {number}? What opens it will open nothing"):
-            raise click.Abort
+        if not yes:
+            prompts.must_confirm(f"Remove slot {number}? What opens it will open nothing")
         wanted = Opening(**opening)
         secret = wanted.read()
         with wiped(secret), session.terminal.working("Removing the slot"):
