@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from cryptography.exceptions import InternalError as OpenSSLError
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -225,7 +226,7 @@ def _parse(content: bytearray, path: str | os.PathLike[str]) -> ClientKey:
     try:
         lines = content[:begin].decode("ascii").splitlines()
         private = serialization.load_pem_private_key(memoryview(content)[begin : end + len(_END)], password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, OpenSSLError):  # the last: what it reads as a key of another kind
         raise broken from None
     if not isinstance(private, Ed25519PrivateKey) or any(line.strip() and not line.startswith("#") for line in lines):
         raise broken

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
-from vaultd_api.v1 import client_service_pb2, resources_pb2
-from vaultd_client import ClientKey, VaultClient
-from vaultd_client.errors import ConflictError, RefusedError
 
 from tests.support.daemon import READ_PAIR, Daemon, new_daemon
 from tests.support.forge import REFUSED, Forger, Line, Outcome
 from vaultd.model import PERMISSIONS
+from vaultd_api.v1 import client_service_pb2, resources_pb2
+from vaultd_client import ClientKey, VaultClient
+from vaultd_client.errors import ConflictError, RefusedError
 
 SERVICE = "/vaultd.v1.ClientService/"
 LOCK = "/vaultd.v1.VaultService/LockVault"

@@ -235,7 +235,7 @@ def test_a_page_token_that_no_list_returned_is_refused_or_leads_nowhere(stranger
     try:
         answer = opened(stranger, methods.LIST_EXCHANGES, pb.ListExchangesRequest(page_token=token))
     except VaultClientError as error:
-        assert error.fields == {"page_token": "is not one that a list returned"}  # noqa: PT017 - either is right
+        assert error.fields == {"page_token": "is not one that a list returned"}
     else:
         assert not answer.next_page_token or answer.exchanges
 

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
-from vaultd_client import VaultClient
-from vaultd_client.errors import InvalidError, NotFoundError, RateLimitedError, RefusedError, VaultClientError
 
 from tests.support.daemon import Daemon, new_daemon
 from tests.support.forge import REVEAL, Forger, Line, Outcome, reveal_body
 from tests.support.processes import until
+from vaultd_client import VaultClient
+from vaultd_client.errors import InvalidError, NotFoundError, RateLimitedError, RefusedError, VaultClientError
 
 numbers = count(1)
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vaultd_client.errors import LockedError, TimedOutError
 
 from tests.support import attack
 from tests.support.daemon import Daemon
@@ -26,6 +25,7 @@ from tests.support.processes import (
     status_of,
     until,
 )
+from vaultd_client.errors import LockedError, TimedOutError
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from vaultd_api.v1 import client_service_pb2, resources_pb2
-from vaultd_client import ClientKey
 
 from tests.support.daemon import Daemon, new_daemon
 from tests.support.forge import REFUSED, REVEAL, SECOND, Forger, Line, Request, envelope, now_ns, reveal_body
 from tests.support.gate_house import OTHER, STRANGER, as_root, run_as
 from tests.support.processes import until
+from vaultd_api.v1 import client_service_pb2, resources_pb2
+from vaultd_client import ClientKey
 
 LIST_ALL = "/vaultd.v1.ExchangeService/ListAllExchanges"
 GRANT = "/vaultd.v1.ClientService/CreateGrant"

@@ -357,6 +357,8 @@ def test_want_of_memory_is_an_error_and_no_death(kept: Daemon) -> None:
     assert (error.reason, error.metadata) == ("OUT_OF_MEMORY", {"needed_kib": str(64 * 1024)})
     with kept.client() as client:
         assert len(client.list()) == 2
+    with kept.unlocker() as unlocker:
+        assert unlocker.status().failures == 0, "nothing was guessed"
     leave_memory(kept, None)
     kept.unlock()
     assert kept.keyholder_pid == pid

@@ -233,12 +233,15 @@ def with_wal(content: Callable[[], bytes]) -> Change:
 
 
 def foreign_wal() -> bytes:
-    """The write-ahead log of another vault that was killed: all of its pages."""
+    """The write-ahead log of another vault that was killed: the pages of its last changes."""
     with new_daemon() as daemon:
         daemon.start()
         daemon.initialize()
+        daemon.add_exchange("another")
         daemon.kill()
-        return daemon.database.with_name("vault.db-wal").read_bytes()
+        log = daemon.database.with_name("vault.db-wal").read_bytes()
+        assert len(log) > PAGE
+        return log
 
 
 TRIGGER = "CREATE TRIGGER planted AFTER UPDATE ON clients BEGIN UPDATE clients SET state = 'ACTIVE'; END"
@@ -256,6 +259,7 @@ WHOLE: dict[str, tuple[Change, str, str]] = {
     "other application": (sql("PRAGMA application_id = 1"), "start", DAMAGED),
     "not a database": (content(lambda _old: os.urandom(3 * PAGE)), "start", DAMAGED),
     "a text": (content(lambda _old: b"hello"), "start", DAMAGED),
+    "emptied": (content(lambda _old: b""), "unlock", "VAULT_UNINITIALIZED"),
     "cut in the header": (content(lambda old: old[:50]), "start", DAMAGED),
     "cut by half": (content(lambda old: old[: len(old) // 2 // PAGE * PAGE]), "start", DAMAGED),
     "cut by a page": (content(lambda old: old[:-PAGE]), "start", DAMAGED),

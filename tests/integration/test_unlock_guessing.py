@@ -17,12 +17,12 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from vaultd_client.errors import UnlockDelayedError, UnlockError, VaultClientError
 
 from tests.support.daemon import PASSPHRASE, Daemon, new_daemon
 from tests.support.gate_house import STRANGER, as_root, run_as
 from tests.support.processes import status_of, until
 from vaultd import limits
+from vaultd_client.errors import UnlockDelayedError, UnlockError, VaultClientError
 
 WRONG = b"correct horse battery stable"
 

@@ -12,12 +12,12 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from vaultd_api.v1 import client_service_pb2
-from vaultd_client import ClientKey
-from vaultd_client.errors import InvalidError
 
 from tests.support.daemon import CHEAP, PASSPHRASE, Daemon, new_daemon
 from tests.support.forge import REFUSED, Forger, Line
+from vaultd_api.v1 import client_service_pb2
+from vaultd_client import ClientKey
+from vaultd_client.errors import InvalidError
 
 P = 2**255 - 19
 D = -121665 * pow(121666, -1, P) % P

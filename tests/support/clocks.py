@@ -52,4 +52,6 @@ def can_shift(command: tuple[str, ...]) -> bool:
 def started_at(daemon: Daemon) -> float:
     """Returns the wall clock of the server when it started, as it says, in seconds since the epoch."""
     with daemon.client() as anyone:
-        return anyone.vault().started_at.timestamp()
+        started = anyone.vault().started_at
+    assert started is not None
+    return started.timestamp()

@@ -63,7 +63,12 @@ async def serve(path: str, key: ClientKey, clients: int, requests: int) -> None:
 
 async def watch(path: str, key: ClientKey) -> None:
     tally, ended = Tally(), threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
     async with AsyncVaultClient(path, key, timeout=PATIENCE) as kept:
         number = 0
         while not ended.is_set():

@@ -229,7 +229,8 @@ def _prepare_slot(house: House) -> None:
 
 
 def _new_slot(house: House, state: State) -> int:
-    return next(slot for slot, (_, label) in state["slots"].items() if label == f"s-{house.number}")
+    slots: dict[int, tuple[str, str]] = state["slots"]
+    return next(slot for slot, (_, label) in slots.items() if label == f"s-{house.number}")
 
 
 def _slot_remove(house: House) -> None:

@@ -99,6 +99,7 @@ class VaultMachine(RuleBasedStateMachine):
             lambda: self.admin.create_exchange(name, "binance", given, hidden=hidden),
             lambda: self.model.create(name, given, hidden=hidden),
         )
+        self.probe(exchange=exchange)
 
     @precondition(lambda self: self.unlocked)
     @rule(exchange=exchanges, half=halves, key=keys)
@@ -109,6 +110,7 @@ class VaultMachine(RuleBasedStateMachine):
             lambda: self.admin.rotate_credential(name, half, given),
             lambda: self.model.rotate(name, half, given),
         )
+        self.probe(exchange=exchange, half=half)
 
     @precondition(lambda self: self.unlocked)
     @rule(exchange=exchanges, state=st.sampled_from(("ACTIVE", "DISABLED", "")), hidden=st.booleans())
@@ -118,14 +120,16 @@ class VaultMachine(RuleBasedStateMachine):
         self.does(
             "update",
             lambda: self.admin.update_exchange(name, **changes),
-            lambda: self.model.update(name, **changes),  # type: ignore[arg-type]
+            lambda: self.model.update(name, **changes),
         )
+        self.probe(exchange=exchange)
 
     @precondition(lambda self: self.unlocked)
     @rule(exchange=exchanges)
     def revoke(self, exchange: str) -> None:
         name = self.name(exchange)
         self.does("revoke", lambda: self.admin.revoke_exchange(name), lambda: self.model.revoke(name))
+        self.probe(exchange=exchange)
 
     @precondition(lambda self: self.unlocked)
     @rule(exchange=exchanges, half=halves, version=st.integers(0, 3))
@@ -136,12 +140,14 @@ class VaultMachine(RuleBasedStateMachine):
             lambda: self.admin.revoke_credential(name, half, version),
             lambda: self.model.revoke_credential(name, half, version),
         )
+        self.probe(exchange=exchange, half=half)
 
     @precondition(lambda self: self.unlocked)
     @rule(exchange=exchanges)
     def delete(self, exchange: str) -> None:
         name = self.name(exchange)
         self.does("delete", lambda: self.admin.delete_exchange(name), lambda: self.model.delete(name))
+        self.probe(exchange=exchange)
 
     # --- clients ----------------------------------------------------------------------------------------------
 
@@ -154,6 +160,7 @@ class VaultMachine(RuleBasedStateMachine):
             lambda: self.admin.allow_client(self.name(client), key, os.getuid()),
             lambda: self.model.allow(client),
         )
+        self.probe(client=client)
 
     @precondition(lambda self: self.unlocked)
     @rule(client=clients, state=st.sampled_from(("ACTIVE", "DISABLED")))
@@ -163,6 +170,7 @@ class VaultMachine(RuleBasedStateMachine):
             lambda: self.admin.update_client(self.name(client), state=state),
             lambda: self.model.set_client(client, state),
         )
+        self.probe(client=client)
 
     @precondition(lambda self: self.unlocked)
     @rule(client=clients)
@@ -172,6 +180,7 @@ class VaultMachine(RuleBasedStateMachine):
             lambda: self.admin.revoke_client(self.name(client)),
             lambda: self.model.revoke_client(client),
         )
+        self.probe(client=client)
 
     @precondition(lambda self: self.unlocked)
     @rule(client=clients, exchange=st.sampled_from("abc*"), half=st.sampled_from((*HALVES, "*")))
@@ -185,6 +194,7 @@ class VaultMachine(RuleBasedStateMachine):
         ):
             self.model.grant(given[0], client, name, half)
             self.granted.append((given[0], client, name, half))
+        self.probe(client=client)
 
     @precondition(lambda self: self.unlocked and self.granted)
     @rule(which=indexes)
@@ -195,6 +205,7 @@ class VaultMachine(RuleBasedStateMachine):
             lambda: self.admin.delete_grant(self.name(client), key),
             lambda: self.model.ungrant(client, key),
         )
+        self.probe(client=client)
 
     # --- who may see what -------------------------------------------------------------------------------------
 
@@ -224,6 +235,17 @@ class VaultMachine(RuleBasedStateMachine):
         self.reveals(
             client, self.name(exchange) if name == "*" else name, half if granted == "*" else granted, 0
         )
+
+    def probe(self, *, exchange: str = "", half: str = "read", client: str = "") -> None:
+        """After a change: who could see something yesterday, and the administrator, see what they may today."""
+        if exchange:
+            self.reveals(ADMIN, self.name(exchange), half, 0)
+        wanted = {self.name(exchange), "*"} if exchange else set()
+        for _, who, name, granted in reversed(self.granted):
+            if who == client or name in wanted:
+                where = self.name(exchange or "a") if name == "*" else name
+                self.reveals(who, where, half if granted == "*" else granted, 0)
+                break
 
     # --- lives ------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from vaultd_client import ClientKey
-from vaultd_client.errors import RefusedError
 
 from tests.support import crowd
 from tests.support.clocks import SECOND, YEAR, Wall, boot_shift, can_shift, started_at
@@ -18,6 +16,8 @@ from tests.support.forge import REFUSED, REVEAL, Forger, Line, now_ns
 from tests.support.machine import MachineKey
 from tests.support.processes import until
 from tests.support.sweep import Report
+from vaultd_client import ClientKey
+from vaultd_client.errors import RefusedError
 
 JUMPS = (-YEAR, 10 * YEAR, 0, -50 * YEAR, 200 * YEAR, SECOND, -SECOND, 30 * SECOND, -40 * SECOND)
 """From true time, each set while the daemon runs. 50 years back is before 1980, 200 years on past 32 and 33 bits."""

@@ -4,13 +4,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from vaultd_client.errors import UnlockDelayedError, VaultClientError
 
 from tests.support.daemon import Daemon
 from tests.support.memory import canary
 from tests.support.processes import status_of, until
 from tests.support.sweep import Report
 from vaultd import limits
+from vaultd_client.errors import UnlockDelayedError, VaultClientError
 
 AT_ONCE = 20
 

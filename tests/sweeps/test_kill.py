@@ -192,8 +192,9 @@ def killed_in_start(house: House, call: str, when: int) -> str:
     house.state["exchanges"]["binance-main"]["labels"] = {"at": f"{call} {when}"}
     house.daemon.kill()
     killed = start_killed(house.daemon, call, when)
-    wrong = opened_again(house.daemon, house.unlock) if killed else house.unlock()
-    if wrong:
+    if not killed:
+        house.daemon.kill()  # It is traced still, and would be killed at the unlock.
+    if wrong := opened_again(house.daemon, house.unlock):
         return wrong
     if house.seen() != house.state:
         return "LOST a change"

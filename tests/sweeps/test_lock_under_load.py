@@ -13,17 +13,17 @@ from dataclasses import dataclass
 import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from vaultd_api.v1.envelope_pb2 import SignedReply
-from vaultd_api.v1.exchange_service_pb2 import RevealCredentialResponse
-from vaultd_client import ClientKey, channel, wire
-from vaultd_client.errors import UntrustedVaultError
-from vaultd_client.unlock import UnlockClient
 
 from tests.support.daemon import READ_PAIR, Daemon
 from tests.support.forge import REVEAL, Forger, Outcome, envelope, outcome
 from tests.support.machine import MachineKey
 from tests.support.processes import until
 from tests.support.sweep import Report
+from vaultd_api.v1.envelope_pb2 import SignedReply
+from vaultd_api.v1.exchange_service_pb2 import RevealCredentialResponse
+from vaultd_client import ClientKey, channel, wire
+from vaultd_client.errors import UntrustedVaultError
+from vaultd_client.unlock import UnlockClient
 
 IN_FLIGHT = 50
 GONE_WITHIN = 0.05

@@ -34,6 +34,7 @@ def list_entries(
         "exchange": exchange,
         "decision": request.decision,
     }
+    holder.calls.denials.write_first()
     rows = [AuditRow.of(values) for values in (yield Ask("audit-before", wanted))]
     answer = pb.ListAuditEntriesResponse(entries=[messages.audit_entry(row) for row in rows[:size]])
     if len(rows) > size:

@@ -3,11 +3,10 @@
 1. The bytes have the layout, the magic and a signature (one verification whatever else is wrong, so that the time
    taken tells nothing).
 2. Vault and epoch are this one: a signature from before a lock is worth nothing.
-3. The key is on the allowlist and its client active.
-4. Uid and unit are those that the kernel reports.
-5. No flags; issued on this host's CLOCK_BOOTTIME not long ago, and not ahead of it; a reply key
-   that can be sealed to.
-6. The signature verifies under the client's key.
+3. The key is on the allowlist.
+4. The signature verifies under it: from here on the audit may name the client.
+5. The client is active; uid and unit are those that the kernel reports.
+6. No flags; issued on this host's CLOCK_BOOTTIME not long ago, and not ahead of it; a reply key that can be sealed to.
 7. The nonce is new. Only now is it remembered: nobody else can fill the cache.
 8. The method is the one that was called, and the bytes that were verified parse as its request.
 9. A permission or grant allows it (policy.py).
@@ -151,7 +150,7 @@ class Calls:
     def _prove(
         self, unlocked: Unlocked, called: str, signed: bytes, signature: bytes, peer: PeerFacts
     ) -> tuple[ClientRow, requests.Request]:
-        request, client, verified = self._verify(unlocked, signed, signature)  # 1, 6
+        request, client, verified = self._verify(unlocked, signed, signature)  # 1, 4
         if request is None:
             raise _RefusedError("malformed")
         if request.vault_id != unlocked.vault.vault_id:  # 2
@@ -220,7 +219,7 @@ class Calls:
 
 
 def _fault(client: ClientRow, request: requests.Request, peer: PeerFacts, now_ns: int) -> str:
-    """Returns what is wrong with a request whose signature is good (3, 4, 5); the empty string for nothing."""
+    """Returns what is wrong with a request whose signature is good (5, 6); the empty string for nothing."""
     age_ns = now_ns - request.issued_ns
     faults = (
         (client.state != ClientState.ACTIVE, f"client-{client.state.lower()}"),

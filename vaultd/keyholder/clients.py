@@ -202,6 +202,7 @@ def explain(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.E
         if not any(row.configuration == request.configuration and row.state == "ACTIVE" for row in known):
             allowed, rule = False, "no-credential"
             steps.append(f"exchange {exchange.name} has no active {request.configuration} key pair")
+    holder.calls.denials.write_first()
     found = yield Ask(
         "audit-before", {"before": 0, "limit": 5, "client": client.name, "exchange": "", "decision": "deny"}
     )

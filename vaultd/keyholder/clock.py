@@ -12,8 +12,9 @@ class Clock:
     """Wall time that never jumps within a session nor falls behind the audit.
 
     Threat: setting the wall clock back would revive grants that ended. Measure: the wall clock is read once, at unlock,
-    raised to the time of the last audit entry, and carried on by CLOCK_BOOTTIME. Limit: a clock set wrong before the
-    first unlock stays wrong until the next.
+    raised to the time of the last audit entry, and carried on by CLOCK_BOOTTIME. Limit: a clock that is
+    behind at an unlock stays so until the next; one that is ahead stays ahead for good, for the audit was there: grants
+    with an end then end early, never late.
     """
 
     def __init__(self, not_before_ms: int) -> None:

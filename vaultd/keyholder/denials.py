@@ -1,9 +1,13 @@
 """Audit entries of denials: every one counts, none can fill the disk.
 
-The first denial of a kind gets its entry at once; those like it within `limits.DENIAL_WINDOW_MS` are counted into one
-more entry. The reply never waits for the entry, so its timing tells a stranger nothing. For strangers, who can go on
-for as long as they like, the window doubles up to `limits.DENIAL_WINDOW_MAX_MS` while they do. Limit: what was counted
-since the last entry is lost when the keyholder is killed.
+The first denial of a kind gets its entry within a second; those like it within `limits.DENIAL_WINDOW_MS` after it are
+counted into one more. For strangers, who can go on for as long as they like, the window doubles up to
+`limits.DENIAL_WINDOW_MAX_MS` while they do.
+
+Threat: a first denial that took the time of an entry would tell which denial it was, and so whether a key is on the
+allowlist. Measure: a request only counts; entries are made at the tick, or when somebody reads the audit. Limits: who
+asks without pause may feel that something was written at a tick, not for which request; what was counted since the last
+entry is lost when the keyholder is killed.
 """
 
 import dataclasses
@@ -22,14 +26,18 @@ class _Bucket:
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
         self.window_ns = limits.DENIAL_WINDOW_MS * 1_000_000
+        self.until_ns = 0  # no window yet: the first entry waits to be written
+        self.count = 1
+
+    def begin(self) -> None:
+        """Begins a window."""
         self.until_ns = boot_ns() + self.window_ns
         self.count = 0
 
     def widen(self) -> None:
         """Begins a window twice as long."""
         self.window_ns = min(2 * self.window_ns, limits.DENIAL_WINDOW_MAX_MS * 1_000_000)
-        self.until_ns = boot_ns() + self.window_ns
-        self.count = 0
+        self.begin()
 
 
 class Denials:
@@ -40,7 +48,7 @@ class Denials:
         self._buckets: dict[tuple[str, ...], _Bucket] = {}
 
     def add(self, entry: Entry) -> None:
-        """Counts a denial, and writes it unless one like it was written a moment ago."""
+        """Counts a denial. Takes the same time for each."""
         uid, method = str(entry.peer.uid), entry.method if entry.client else ""
         key: tuple[str, ...] = (uid, method, entry.rule, entry.client, entry.exchange, entry.configuration)
         if key not in self._buckets and len(self._buckets) >= limits.DENIAL_BUCKETS:
@@ -48,18 +56,25 @@ class Denials:
         bucket = self._buckets.get(key)
         if bucket is not None:
             bucket.count += 1
-            return
-        self._buckets[key] = _Bucket(entry)
-        self._write(entry)
+        else:
+            self._buckets[key] = _Bucket(entry)
+
+    def write_first(self) -> None:
+        """Writes the first denials that wait: whoever reads the audit next finds them."""
+        for bucket in self._buckets.values():
+            if not bucket.until_ns:
+                self._write(bucket)
+                bucket.begin()
 
     def tick(self) -> None:
-        """Writes what was counted in windows that are over."""
+        """Writes first denials, and what was counted in windows that are over."""
+        self.write_first()
         now = boot_ns()
         for key, bucket in list(self._buckets.items()):
             if now < bucket.until_ns:
                 continue
             if bucket.count:
-                self._write(dataclasses.replace(bucket.entry, count=bucket.count))
+                self._write(bucket)
             if bucket.count and not bucket.entry.client:
                 bucket.widen()
             else:
@@ -69,10 +84,11 @@ class Denials:
         """Writes all that was counted, before a lock."""
         for bucket in self._buckets.values():
             if bucket.count:
-                self._write(dataclasses.replace(bucket.entry, count=bucket.count))
+                self._write(bucket)
         self._buckets.clear()
 
-    def _write(self, entry: Entry) -> None:
+    def _write(self, bucket: _Bucket) -> None:
+        entry = dataclasses.replace(bucket.entry, count=bucket.count)
         try:
             unlocked = self._holder.require_unlocked()
         except VaultLockedError:

@@ -3,7 +3,7 @@
 import secrets
 
 from vaultd.crypto import envelope, kdf, requests
-from vaultd.keyholder.secretmem import SecretMemory
+from vaultd.keyholder.secretmem import SecretMemory, wipe_bytes
 from vaultd.limits import KEY_BYTES
 
 _NAMES = ("master", "wrapping", "row", "integrity", "identity", "audit", "fingerprint", "seal")
@@ -28,15 +28,15 @@ class Keys:
 
     def draw_master(self) -> None:
         """Draws a new master key."""
-        self.master[:] = secrets.token_bytes(KEY_BYTES)
+        _draw(self.master)
 
     def draw_lasting(self) -> None:
         """Draws identity, audit and fingerprint key of a new vault."""
-        self.lasting[:] = secrets.token_bytes(len(self.lasting))
+        _draw(self.lasting)
 
     def draw_seal(self) -> bytes:
         """Draws the seal key of this unlock and returns its public half, 32 bytes."""
-        self.seal[:] = secrets.token_bytes(KEY_BYTES)
+        _draw(self.seal)
         return requests.seal_public(self.seal)
 
     def derive(self, vault_id: bytes) -> None:
@@ -54,3 +54,9 @@ class Keys:
         for part in self._parts:
             part.release()
         self._buffer.close()
+
+
+def _draw(view: memoryview) -> None:
+    drawn = secrets.token_bytes(len(view))
+    view[:] = drawn
+    wipe_bytes(drawn)

@@ -252,7 +252,14 @@ def _try_slots(
     holder.failures += 1
     with holder.memory.allocate(limits.KEY_BYTES) as slot_key:
         for row in tries:
-            yield from slots.derive(row, given, slot_key)
+            try:
+                yield from slots.derive(row, given, slot_key)
+            except OutOfMemoryError:
+                if row is tries[0]:
+                    # Nothing was guessed: want of memory must not make the owner wait.
+                    holder.failures -= 1
+                    yield Ask("failures", holder.failures)
+                raise
             try:
                 envelope.unwrap_master_key(slot_key.view, vault.vault_id, row, keys.master)
             except StoreDamagedError:

@@ -3,12 +3,12 @@
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cache
 from typing import Any, Generic, TypeVar
 
 from vaultd import limits
 from vaultd.errors import ExchangeNotFoundError, StoreDamagedError
 from vaultd.model import (
+    TAGGED,
     AuditRow,
     CredentialRow,
     CredentialState,
@@ -21,6 +21,10 @@ from vaultd.model import (
 from vaultd.packing import pack_row
 
 R = TypeVar("R", bound=Row)
+
+
+_TYPES = {kind.table: (*(field.type for field in fields(kind)), bytes) for kind in TAGGED}
+"""The types of the columns and of the tag after them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ def columns(kind: type[Row]) -> str:
 
 def _select(connection: sqlite3.Connection, kind: type[R], where: str, values: Sequence[Any]) -> list[Tagged[R]]:
     found = connection.execute(f'SELECT {columns(kind)}, tag FROM "{kind.table}" {where}', values)  # noqa: S608  fixed names
-    wanted = _types(kind)
+    wanted = _TYPES[kind.table]
     rows = []
     for row in found:
         if tuple(map(type, row)) != wanted:
@@ -46,11 +50,6 @@ def _select(connection: sqlite3.Connection, kind: type[R], where: str, values: S
             raise StoreDamagedError("a column holds a value of another type")
         rows.append(Tagged(kind.of(row[:-1]), row[-1]))
     return rows
-
-
-@cache
-def _types(kind: type[Row]) -> tuple[Any, ...]:
-    return (*(field.type for field in fields(kind)), bytes)
 
 
 def vault(connection: sqlite3.Connection) -> list[Tagged[VaultRow]]:

@@ -60,6 +60,11 @@ class Change:
     deletes: Sequence[Delete] = field(default=())
 
     @property
+    def anchored(self) -> bool:
+        """Says whether the anchor follows at once: where rows change, and at an unlock, which may accept a rollback."""
+        return bool(self.puts or self.deletes or self.audit.method == "unlock")
+
+    @property
     def erases(self) -> bool:
         """Says whether something that was wrapped or encrypted ends here: a slot, the vault's keys, a credential."""
         gone = any(delete.table in ("slots", "credentials") for delete in self.deletes)
@@ -120,7 +125,8 @@ class Store:
         """Makes a change durable; when this returns, it is on the disk.
 
         Raises:
-            StoreFullError, StoreUnavailableError, StoreDamagedError: The change did not happen.
+            StoreFullError, StoreUnavailableError, StoreDamagedError: The change did not happen; with OUT_OF_ORDER in the
+                metadata, it may have, and only opening the vault again tells.
         """
         future: asyncio.Future[None] = self._loop.create_future()
         self._ask(_Job(future, change=change))
@@ -272,7 +278,7 @@ class Store:
         if not self._pending_anchor:
             self._pending_since = time.monotonic()
         self._pending_anchor = changes[-1].anchor
-        if any(change.puts or change.deletes for change in changes):
+        if any(change.anchored for change in changes):
             self._flush_anchor()
         if self._unfolded or any(change.erases for change in changes):
             self._fold_log(connection)
@@ -305,8 +311,13 @@ class Store:
             log.warning("store opened again after %s at generation %d", error.reason, self._generation)
             if self._generation != changes[-1].integrity.generation:
                 raise error
-            # It is in the WAL, whose sync is what failed: it counts once it is in the file itself.
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            try:
+                # It is in the WAL, whose sync is what failed: it counts once it is in the file itself.
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error:
+                # Neither certain to stay nor gone: the keyholder must not go on from either, and locks.
+                facts = {OUT_OF_ORDER: str(self._generation)}
+                raise StoreUnavailableError("the disk does not say whether it has the change", metadata=facts) from None
 
     def _connection(self) -> sqlite3.Connection:
         """Returns the connection; opens the file again where an error of the disk has ended the last one."""
