@@ -17,9 +17,9 @@ METHOD = "/benchmark.Echo/Call"
 PAYLOAD = b"x" * 64
 
 
-def _handlers(handler: Callable[..., object]) -> "grpc.GenericRpcHandler":
-    methods = {"Call": grpc.unary_unary_rpc_method_handler(handler)}
-    return grpc.method_handlers_generic_handler("benchmark.Echo", methods)  # type: ignore[arg-type]  # bytes in and out
+def _handlers(handler: Callable[..., object]) -> grpc.GenericRpcHandler:
+    methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {"Call": grpc.unary_unary_rpc_method_handler(handler)}
+    return grpc.method_handlers_generic_handler("benchmark.Echo", methods)
 
 
 async def _serve_aio(path: str) -> None:
@@ -66,7 +66,7 @@ def echo_server(directory: Path, flavour: str) -> Iterator[Path]:
 def caller(path: Path, method: str = METHOD) -> Callable[[bytes], bytes]:
     """Returns a function that makes one call and returns the raw answer."""
     channel = grpc.insecure_channel(f"unix:{path}", options=(("grpc.enable_http_proxy", 0),))
-    call: Callable[[bytes], bytes] = channel.unary_unary(method)
+    call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
     return call
 
 
