@@ -239,7 +239,7 @@ def sweep(name: str, jobs: Iterable[Job]) -> Report:
 
 
 QUICK = [
-    *[(name, "pwrite64", 1 + number % 6) for number, name in enumerate(COMMANDS)],
+    *[(name, "pwrite64", 1 + number % 4) for number, name in enumerate(COMMANDS)],
     ("exchange delete", "ftruncate", 1),
     ("exchange delete", "fdatasync", 2),
     ("client revoke", "fdatasync", 1),
