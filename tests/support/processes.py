@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -49,8 +49,12 @@ def mapped_files(pid: int) -> str:
 
 def open_files(pid: int) -> dict[int, str]:
     """Returns what each descriptor of `pid` is: a path, or `socket`, `pipe`, `anon_inode`."""
-    found = {int(entry.name): os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
-    return {number: name if name.startswith("/") else name.partition(":")[0] for number, name in found.items()}
+    found: dict[int, str] = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            name = os.readlink(entry)
+            found[int(entry.name)] = name if name.startswith("/") else name.partition(":")[0]
+    return found
 
 
 @cache
