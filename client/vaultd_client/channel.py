@@ -16,7 +16,8 @@ MAX_REPLY_BYTES = 4 * 1024 * 1024
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_REPLY_BYTES),
     ("grpc.enable_http_proxy", 0),
-    ("grpc.enable_retries", 0),
+    # Only of calls that the server has turned away unseen, as in a burst; no policy of retries is ever set.
+    ("grpc.enable_retries", 1),
     ("grpc.service_config_disable_resolution", 1),
     # Two channels to one path must not share a connection: the second may be meant for another daemon.
     ("grpc.use_local_subchannel_pool", 1),

@@ -63,8 +63,10 @@ def _may_reveal(
 ) -> policy.Decision:
     """Returns the decision that allows; writes one that denies to the audit and raises it."""
     exchange_id = exchange.exchange if exchange else ""
+    # As it is now: it may have been disabled while the server was asked.
+    client = unlocked.allowlist.client(caller.client.client) or caller.client
     decision = policy.may_reveal(
-        caller.client,
+        client,
         unlocked.allowlist.grants_of(caller.client.client),
         exchange_id,
         configuration,
