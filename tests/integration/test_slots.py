@@ -3,11 +3,12 @@
 import resource
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.daemon import CHEAP, PASSPHRASE, READ_PAIR, RECOVERY, WRITE_PAIR, Daemon
+from tests.support.daemon import CHEAP, PASSPHRASE, READ_PAIR, RECOVERY, WRITE_PAIR, Daemon, new_daemon
 from tests.support.processes import status_of
 from tests.support.refusals import refused
 from tests.support.stores import MACHINE_KEY, Files, editing, everything, history
@@ -44,6 +45,16 @@ def kept(daemon: Daemon) -> Daemon:
     history().new.put(daemon).start()
     daemon.unlock(MACHINE_KEY, kind="machine")
     return daemon
+
+
+@pytest.fixture(scope="module")
+def standing() -> Iterator[Daemon]:
+    """Such a vault for the whole module, which every test leaves as it found it."""
+    with new_daemon() as daemon:
+        history().new.put(daemon).start()
+        daemon.unlock(MACHINE_KEY, kind="machine")
+        yield daemon
+        assert len(slots(daemon)) == 3
 
 
 # --- what opens -----------------------------------------------------------------------------------------------------
@@ -129,16 +140,17 @@ def test_there_are_at_most_eight_slots(kept: Daemon) -> None:
     ],
 )
 def test_a_secret_of_the_wrong_length_is_refused_and_the_shortest_right_one_is_taken(
-    kept: Daemon, kind: str, length: int, words: str
+    standing: Daemon, kind: str, length: int, words: str
 ) -> None:
-    with kept.unlocker() as unlocker:
+    with standing.unlocker() as unlocker:
 
         def offer(size: int) -> int:
             return unlocker.slot_add(secret(MACHINE_KEY), secret(b"x" * size), kind=kind, secret_kind="machine")
 
         assert refused(lambda: offer(length)).fields == {kind: words}
-        assert len(slots(kept)) == 3
+        assert len(slots(standing)) == 3
         assert offer(length + 1 if length < 1000 else length - 1) == 4
+        unlocker.slot_remove(4, secret(MACHINE_KEY), secret_kind="machine")
 
 
 def test_a_short_first_passphrase_makes_no_vault(daemon: Daemon) -> None:
@@ -154,13 +166,14 @@ def test_a_short_first_passphrase_makes_no_vault(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("label", ["x" * 65, "two\nlines", "turned \u202e round", "bell\a"])
-def test_a_label_that_would_lie_in_a_terminal_is_refused(kept: Daemon, label: str) -> None:
+def test_a_label_that_would_lie_in_a_terminal_is_refused(standing: Daemon, label: str) -> None:
     options = {"kind": "machine", "secret_kind": "machine"}
-    with kept.unlocker() as unlocker:
+    with standing.unlocker() as unlocker:
         error = refused(lambda: unlocker.slot_add(secret(MACHINE_KEY), secret(b"y" * 32), label=label, **options))
         assert list(error.fields) == ["label"]
         number = unlocker.slot_add(secret(MACHINE_KEY), secret(b"y" * 32), label="x" * 64, **options)
-    assert slots(kept)[number].label == "x" * 64
+        assert slots(standing)[number].label == "x" * 64
+        unlocker.slot_remove(number, secret(MACHINE_KEY), secret_kind="machine")
 
 
 def test_guessing_while_unlocked_is_delayed_like_guessing_while_locked(kept: Daemon) -> None:
@@ -255,8 +268,8 @@ def test_rotating_the_master_key_wraps_every_key_anew_in_one_transaction(kept: D
 
 
 @pytest.mark.parametrize("numbers", [[], [1, 2, "3"], [1, 1, 2, 3], [1, 2, 9], "123", [1.5, 2, 3], None])
-def test_a_rotation_for_slots_that_are_none_names_the_field(kept: Daemon, numbers: object) -> None:
-    with kept.unlocker() as unlocker:
+def test_a_rotation_for_slots_that_are_none_names_the_field(standing: Daemon, numbers: object) -> None:
+    with standing.unlocker() as unlocker:
         header = {"op": "master-key-rotate", "slots": numbers}
         error = refused(lambda: unlocker._ask(header, [secret(PASSPHRASE), secret(RECOVERY), secret(MACHINE_KEY)]))
     assert (error.reason, list(error.fields)) == ("RECORD_INVALID", ["slots"])
@@ -321,12 +334,15 @@ def test_stored_costs_out_of_bounds_are_refused_before_any_work(kept: Daemon) ->
     kept.start()
     with kept.unlocker() as unlocker:
         began = time.perf_counter()
-        assert refused(lambda: unlocker.unlock(secret(MACHINE_KEY), kind="machine")).reason == "WRONG_PASSPHRASE"
+        assert refused(unlocker.unlock, secret(MACHINE_KEY), kind="machine").reason == "WRONG_PASSPHRASE"
         baseline = time.perf_counter() - began
         for number in range(1, len(costs) + 1):
-            began = time.perf_counter()
-            assert refused(unlocker.unlock, secret(PASSPHRASE), slot=number).reason == "KDF_OUT_OF_BOUNDS"
-            assert time.perf_counter() - began < baseline + 0.05
+            times = []
+            for _ in range(3):
+                began = time.perf_counter()
+                assert refused(unlocker.unlock, secret(PASSPHRASE), slot=number).reason == "KDF_OUT_OF_BOUNDS"
+                times.append(time.perf_counter() - began)
+            assert min(times) < baseline + 0.05
         assert unlocker.status().failures == 1, "nothing was tried but the machine key"
 
 

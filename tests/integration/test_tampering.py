@@ -263,7 +263,7 @@ WHOLE: dict[str, tuple[Change, str, str]] = {
     "cut in the header": (content(lambda old: old[:50]), "start", DAMAGED),
     "cut by half": (content(lambda old: old[: len(old) // 2 // PAGE * PAGE]), "start", DAMAGED),
     "cut by a page": (content(lambda old: old[:-PAGE]), "start", DAMAGED),
-    "write-ahead log of another vault": (with_wal(foreign_wal), "unlock", "WRONG_PASSPHRASE"),
+    "write-ahead log of another vault": (with_wal(foreign_wal), "unlock", DAMAGED),
     "store of another vault": (content(lambda _old: another_vault().database), "unlock", "WRONG_PASSPHRASE"),
     "old file put back": (content(lambda _old: history().old.database), "unlock", ROLLED_BACK),
     "anchor deleted": (lambda database: (database.parent.parent / "anchor/anchor").unlink(), "unlock", ROLLED_BACK),
