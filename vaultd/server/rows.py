@@ -46,6 +46,7 @@ class Rows:
         return await self._answers[name](payload)
 
     async def _open(self, payload: Any) -> dict[str, Any]:
+        self._ahead = None  # What a walk that was broken off has read may be old by now.
         def query(connection: sqlite3.Connection) -> dict[str, Any]:
             return {
                 "vault": _wire(queries.vault(connection)),
@@ -96,6 +97,7 @@ class Rows:
 
     async def _stage(self, payload: Any) -> None:
         if payload["begin"]:
+            self._ahead = None
             self._staged = []
         self._staged += [Put(*put) for put in payload["puts"]]
 
