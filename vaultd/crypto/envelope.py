@@ -11,9 +11,6 @@ from vaultd.crypto.aead import Buffer, associated_data, decrypt_into, encrypt, p
 from vaultd.errors import StoreDamagedError
 from vaultd.model import CredentialRow, ExchangeRow, SlotRow
 
-LASTING_KEYS_BYTES = 3 * limits.KEY_BYTES
-"""Identity private key, audit key, fingerprint key: random, not derived, so that they outlast the master key."""
-
 
 def _slot_place(vault_id: bytes, slot: SlotRow) -> bytes:
     return associated_data(
@@ -36,7 +33,10 @@ def unwrap_master_key(slot_key: Buffer, vault_id: bytes, slot: SlotRow, out: mem
 
 
 def wrap_lasting_keys(wrapping_key: Buffer, keys: Buffer, vault_id: bytes) -> bytes:
-    """Returns identity, audit and fingerprint key under the wrapping key; 124 bytes."""
+    """Returns identity, audit and fingerprint key under the wrapping key; 124 bytes.
+
+    They are random, not derived, so that they outlast the master key.
+    """
     return encrypt(wrapping_key, keys, associated_data(b"vaultd-keys-v1", vault_id))
 
 
