@@ -22,6 +22,15 @@ SIGNATURE_BYTES: Final = 64
 FORMAT_VERSION: Final = 1
 """Version of every byte layout in FORMAT.md."""
 
+# --- private keys in PEM that exchanges take ------------------------------------------------------------------------
+
+MIN_RSA_BITS: Final = 2048
+"""NIST SP 800-131A: less is not for signing."""
+MAX_RSA_BITS: Final = 4096
+"""The largest that an exchange takes; to check its primes takes the keyholder 0.3 s."""
+MAX_SHOWN_PUBLIC_KEY_CHARS: Final = 128
+"""Of a public key in base64, for a person to compare: all of Ed25519's 60 and P-256's 124, both ends of RSA's."""
+
 # --- Argon2id -----------------------------------------------------------------------------------------------------
 
 ARGON2_MIN_MEMORY_KIB: Final = 64 * KIB

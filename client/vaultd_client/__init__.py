@@ -28,6 +28,7 @@ from vaultd_client.errors import (
     VaultClientError,
 )
 from vaultd_client.keys import ClientKey, Pin
+from vaultd_client.kinds import Expiry, Form, Guide, Kind, KindField, PermissionsEndpoint, Tombstone
 from vaultd_client.models import (
     Access,
     AuditEntry,
@@ -38,8 +39,6 @@ from vaultd_client.models import (
     Credential,
     Exchange,
     Grant,
-    Kind,
-    KindField,
     Vault,
 )
 from vaultd_client.revealed import RevealedCredential
@@ -59,7 +58,10 @@ __all__ = [
     "Credential",
     "Exchange",
     "ExistsError",
+    "Expiry",
+    "Form",
     "Grant",
+    "Guide",
     "InternalError",
     "InvalidError",
     "KdfParameters",
@@ -69,6 +71,7 @@ __all__ = [
     "LockedError",
     "NotFoundError",
     "NotRunningError",
+    "PermissionsEndpoint",
     "Pin",
     "RateLimitedError",
     "RefusedError",
@@ -76,6 +79,7 @@ __all__ = [
     "Slot",
     "StoreError",
     "TimedOutError",
+    "Tombstone",
     "UninitializedError",
     "UnlockClient",
     "UnlockDelayedError",

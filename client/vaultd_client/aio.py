@@ -13,7 +13,8 @@ from vaultd_client import calls, channel
 from vaultd_client.channel import KeySource, SocketPath
 from vaultd_client.errors import VaultClientError
 from vaultd_client.fields import FieldValues
-from vaultd_client.models import Access, AuditEntry, AuditReport, Client, Exchange, Grant, Kind, Vault
+from vaultd_client.kinds import Kind
+from vaultd_client.models import Access, AuditEntry, AuditReport, Client, Exchange, Grant, Vault
 from vaultd_client.revealed import RevealedCredential
 from vaultd_client.session import Call, Send
 from vaultd_client.status import from_rpc

@@ -17,8 +17,9 @@ from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_servic
 from vaultd_client import keys, methods
 from vaultd_client.errors import InternalError, InvalidError, NotFoundError
 from vaultd_client.fields import Built, FieldValues, build, configuration_name, credential_fields, need_aliases
+from vaultd_client.kinds import Kind
 from vaultd_client.methods import Method, Response
-from vaultd_client.models import Access, AuditEntry, AuditReport, Client, Exchange, Grant, Kind, Vault
+from vaultd_client.models import Access, AuditEntry, AuditReport, Client, Exchange, Grant, Vault
 from vaultd_client.revealed import RevealedCredential
 from vaultd_client.session import Binding, Call, Session, open_call, signed_call
 
@@ -239,7 +240,7 @@ def create_grant(
     )
     request = build(client_service_pb2.CreateGrantRequest, client=client, grant=grant)
     response = yield from _signed(session, methods.CREATE_GRANT, request)
-    return Grant.from_proto(response.grant)
+    return Grant.from_proto(response.grant, response.notices)
 
 
 def delete_grant(session: Session, client: str, grant: str) -> Call[None]:

@@ -1,10 +1,10 @@
-"""What the vault answers, as frozen values. Nothing here holds a secret; that is `revealed.py`.
+"""What the vault answers, as frozen values. Nothing here holds a secret; that is `revealed.py`. `kinds.py` has the catalogue's.
 
 Times are aware datetimes in UTC, or None. States are the names of errors.proto's neighbours in resources.proto without
 their prefix, such as `ACTIVE`; a state of a newer daemon is its number in text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,7 +20,8 @@ def _moment(message: object, field: str) -> datetime | None:
     return moment
 
 
-def _state(wrapper: EnumTypeWrapper, number: int, prefix: str = "STATE_") -> str:
+def enum_name(wrapper: EnumTypeWrapper, number: int, prefix: str = "STATE_") -> str:
+    """Returns the name of an enum's value without its prefix; of a value that this client does not know, its number."""
     descriptor = wrapper.DESCRIPTOR.values_by_number.get(number)
     return str(number) if descriptor is None else descriptor.name.removeprefix(prefix)
 
@@ -61,7 +62,7 @@ class Vault:
     def from_proto(cls, message: vault_service_pb2.Vault) -> "Vault":
         """Builds it from the message of that name."""
         return cls(
-            state=_state(vault_service_pb2.Vault.State, message.state),
+            state=enum_name(vault_service_pb2.Vault.State, message.state),
             vault_id=message.vault_id,
             epoch=message.epoch,
             identity=message.identity,
@@ -75,53 +76,6 @@ class Vault:
             checks=tuple(Check(check.name, check.ok, check.detail) for check in message.checks),
             unaudited_denials=message.unaudited_denials,
             lock_cause=message.lock_cause,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class KindField:
-    """One field of a kind. `need` is REQUIRED, EXPECTED or OPTIONAL; `ccxt_name` is empty where ccxt has none."""
-
-    name: str
-    need: str
-    ccxt_name: str
-    aliases: tuple[str, ...]
-    maskable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of exchange in the catalogue. Empty `market_types` means any."""
-
-    resource_name: str
-    kind: str
-    display_name: str
-    aliases: tuple[str, ...]
-    fields: tuple[KindField, ...]
-    market_types: tuple[str, ...]
-    environments: tuple[str, ...]
-
-    @classmethod
-    def from_proto(cls, message: resources_pb2.Kind) -> "Kind":
-        """Builds it from the message of that name."""
-        fields = tuple(
-            KindField(
-                name=field.name,
-                need=_state(resources_pb2.Kind.Need, field.need, "NEED_"),
-                ccxt_name=field.ccxt_name,
-                aliases=tuple(field.aliases),
-                maskable=field.maskable,
-            )
-            for field in message.fields
-        )
-        return cls(
-            resource_name=message.resource_name,
-            kind=message.kind,
-            display_name=message.display_name,
-            aliases=tuple(message.aliases),
-            fields=fields,
-            market_types=tuple(message.market_types),
-            environments=tuple(message.environments),
         )
 
 
@@ -145,8 +99,8 @@ class Credential:
         return cls(
             resource_name=message.resource_name,
             version=message.version,
-            state=_state(resources_pb2.Credential.State, message.state),
-            key_state=_state(resources_pb2.Credential.KeyState, message.key_state, "KEY_STATE_"),
+            state=enum_name(resources_pb2.Credential.State, message.state),
+            key_state=enum_name(resources_pb2.Credential.KeyState, message.key_state, "KEY_STATE_"),
             masks=dict(message.masks),
             created_at=_moment(message, "created_at"),
         )
@@ -196,7 +150,7 @@ class Exchange:
             labels=dict(message.labels),
             market_types=tuple(message.market_types),
             hidden=message.hidden,
-            state=_state(resources_pb2.Exchange.State, message.state),
+            state=enum_name(resources_pb2.Exchange.State, message.state),
             lock_reason=message.lock_reason,
             configurations=tuple(
                 Configuration(each.configuration, tuple(Credential.from_proto(version) for version in each.credentials))
@@ -214,7 +168,10 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a client may do. `exchange` is an id or `*`. `rate_count` uses in `rate_seconds`; 0 means no limit."""
+    """What a client may do. `exchange` is an id or `*`. `rate_count` uses in `rate_seconds`; 0 means no limit.
+
+    `notices` is what a person should hear of a grant that was just made; empty at any other time.
+    """
 
     resource_name: str
     id: str
@@ -224,9 +181,10 @@ class Grant:
     not_after: datetime | None
     rate_count: int
     rate_seconds: int
+    notices: tuple[str, ...] = ()
 
     @classmethod
-    def from_proto(cls, message: resources_pb2.Grant) -> "Grant":
+    def from_proto(cls, message: resources_pb2.Grant, notices: Sequence[str] = ()) -> "Grant":
         """Builds it from the message of that name."""
         return cls(
             resource_name=message.resource_name,
@@ -237,6 +195,7 @@ class Grant:
             not_after=_moment(message, "not_after"),
             rate_count=message.rate_count,
             rate_seconds=message.rate_seconds,
+            notices=tuple(notices),
         )
 
 
@@ -265,7 +224,7 @@ class Client:
             key_id=message.key_id,
             uid=message.uid,
             unit=message.unit,
-            state=_state(resources_pb2.Client.State, message.state),
+            state=enum_name(resources_pb2.Client.State, message.state),
             permissions=tuple(message.permissions),
             grants=tuple(Grant.from_proto(grant) for grant in message.grants),
             created_at=_moment(message, "created_at"),

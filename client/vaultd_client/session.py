@@ -33,8 +33,9 @@ from vaultd_client.errors import (
     UntrustedVaultError,
 )
 from vaultd_client.keys import ClientKey, Pin
+from vaultd_client.kinds import Kind
 from vaultd_client.methods import Method, Response
-from vaultd_client.models import Kind, Vault
+from vaultd_client.models import Vault
 
 PAUSES = (0.1, 0.4)
 """Seconds before the second and the third try: the daemon's restart, not an outage."""

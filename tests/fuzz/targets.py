@@ -18,7 +18,7 @@ from vaultd.crypto import integrity, requests
 from vaultd.errors import KindNotFoundError, ProtocolViolationError, RecordInvalidError, RequestRefusedError, VaultError
 from vaultd.keyholder import pairs, protocol, records, unlock
 from vaultd.keyholder.methods import METHODS
-from vaultd.kinds import Catalogue
+from vaultd.kinds import Catalogue, judge
 from vaultd_api.v1.envelope_pb2 import SignedReply
 from vaultd_api.v1.resources_pb2 import CredentialFields
 from vaultd_client import keys, recovery, session, wire
@@ -79,14 +79,16 @@ def fields(data: bytes) -> None:
     """A key pair: cleaned, it is clean, and checked against a kind."""
     try:
         message = pairs._parse(data, "read")
-        values = pairs._clean(message)
+        values = pairs._clean(message, _KIND)
+        pairs._private_keys(_KIND, values)
     except RecordInvalidError as error:
         _quiet(error, data.decode("utf-8", "replace"))
         return
-    assert pairs._clean(CredentialFields.FromString(message.SerializeToString())) == values
+    assert pairs._clean(CredentialFields.FromString(message.SerializeToString()), _KIND) == values
     for kind in Catalogue.load().all()[:5]:
         kind.check_names(values)
         kind.notices(values)
+        judge(kind, values, {})
     for value in values.values():
         if len(value) > 8:
             assert value not in records.mask(value)
@@ -232,6 +234,7 @@ _X25519_FILE = b"""# a key of another kind, which OpenSSL refuses with an error 
 MC4CAQAwBQYDK2VvBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f
 -----END PRIVATE KEY-----
 """
+_KIND, _ = Catalogue.load().get("custom")
 _PAIR = CredentialFields(api_key="k" * 20, secret="-----BEGIN X-----\\nabc\r\n-----END X-----", extra={"a": "b"})
 
 TARGETS: dict[str, Target] = {

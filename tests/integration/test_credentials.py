@@ -1,5 +1,6 @@
 """Key pairs: what is shown of them, when they are the same, how versions live and die, and what no field may hold."""
 
+import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -33,7 +34,8 @@ def admin(house: Daemon) -> Iterator[VaultClient]:
 
 
 def pair(name: str) -> dict[str, str]:
-    return {"api_key": f"{name}-key-0123456789abcdef", "secret": f"{name}-secret-value"}
+    """Returns a key pair that looks like Binance's and that no other name has."""
+    return {field: hashlib.sha256(f"{field} of {name}".encode()).hexdigest() for field in ("api_key", "secret")}
 
 
 def create(admin: VaultClient, name: str, fields: Any, kind: str = "binance", **options: Any) -> Exchange:
@@ -91,7 +93,7 @@ def test_the_same_key_is_connected_once_per_kind_and_environment(admin: VaultCli
     create(admin, "same one", same)
     for call in (
         lambda: create(admin, "same two", same),
-        lambda: create(admin, "same two", {**same, "secret": "another secret"}),
+        lambda: create(admin, "same two", {**same, "secret": "another-secret"}),
         lambda: create(admin, "same two", {**same, "api_key": f"  {same['api_key']}\n"}),
         lambda: create(admin, "same two", same, hidden=True),
     ):
@@ -99,7 +101,7 @@ def test_the_same_key_is_connected_once_per_kind_and_environment(admin: VaultCli
         assert (error.reason, str(error)) == ("RECORD_INVALID", f"Invalid parameters; api_key: {CONNECTED}")
         assert error.fields == {"api_key": CONNECTED}
     create(admin, "same testnet", same, environment="testnet")
-    create(admin, "same kraken", same, "kraken")
+    create(admin, "same okx", {**same, "passphrase": "p"}, "okx")
     create(admin, "same two", pair("not the same"))
     assert refused(lambda: admin.rotate_credential("same two", "read", same)).fields == {"api_key": CONNECTED}
     admin.update_exchange("same one", state="DISABLED")
@@ -176,7 +178,8 @@ def test_a_revoked_exchange_stays_revoked_and_keeps_its_masks(admin: VaultClient
     create(admin, "all revoked", pair("all revoked"))
     gone = admin.revoke_exchange("all revoked", "key found on a forum")
     assert (gone.state, gone.lock_reason, versions(gone)) == ("REVOKED", "key found on a forum", {1: "REVOKED"})
-    assert gone.configurations[0].credentials[0].masks["api_key"] == "all …cdef"
+    key = pair("all revoked")["api_key"]
+    assert gone.configurations[0].credentials[0].masks["api_key"] == f"{key[:4]}…{key[-4:]}"
     assert admin.revoke_exchange("all revoked", "again") == gone
     for call in (
         lambda: admin.reveal("all revoked"),
@@ -291,7 +294,12 @@ def test_names_of_other_programs_are_understood(admin: VaultClient) -> None:
     assert list(unknown.fields) == ["colour"]
 
 
-PEM = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIBvfLqHmTzL0\noUQDQgAE4jzBvfLq\n-----END EC PRIVATE KEY-----\n"
+PEM = """-----BEGIN EC PRIVATE KEY-----
+MHcCAQEEIMmvqdhFunUWa1whV2ex1pNOUMPbNuibEnuKYisSD2choAoGCCqGSM49
+AwEHoUQDQgAEYP7UuiVanTHJYet0xjVtaMBJuJI7Yfps5mliLmDyn7Z5A/4QCLi8
+maQa6elWKLxk8vGyDC1+n1F3o8KU1EYimQ==
+-----END EC PRIVATE KEY-----
+"""  # RFC 6979, appendix A.2.5
 FORMS = {
     "as it is": PEM,
     "with CRLF": PEM.replace("\n", "\r\n"),
@@ -300,12 +308,15 @@ FORMS = {
     "with literal CRLF": PEM.replace("\n", "\\r\\n"),
     "without the last line end": PEM.strip(),
     "with blanks around": f"\n  {PEM}\n\n",
+    "with blanks for line ends": PEM.replace("\n", " "),
+    "in one long line": "\n".join([PEM[:30], PEM[31:-30].replace("\n", ""), PEM[-29:]]),
+    "with the curve before it": f"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{PEM}",
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_key_in_pem_comes_back_with_real_line_ends_whatever_it_came_with(admin: VaultClient, form: str) -> None:
-    fields = {"api_key": f"organizations/{form}/apiKeys/1", "secret": FORMS[form]}
+    fields = {"api_key": f"organizations/{form.replace(' ', '-')}/apiKeys/1", "secret": FORMS[form]}
     create(admin, f"pem {form}", fields, "coinbase")
     assert admin.reveal(f"pem {form}").secret == PEM
 

@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from vaultd_api.v1 import (
     envelope_pb2,
     exchange_service_pb2,
+    kind_pb2,
     resources_pb2,
     vault_service_pb2,
 )
@@ -27,7 +28,7 @@ from vaultd_client.methods import Method
 from vaultd_client.session import Call, Pause, Send, Session
 
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-BINANCE = resources_pb2.Kind(
+BINANCE = kind_pb2.Kind(
     kind="binance",
     fields=[
         {"name": "api_key", "need": "NEED_REQUIRED", "aliases": ["apiKey", "publicApiKey"]},

@@ -12,6 +12,7 @@ from vaultd_api.v1 import (
     audit_service_pb2,
     client_service_pb2,
     exchange_service_pb2,
+    kind_pb2,
     resources_pb2,
     vault_service_pb2,
 )
@@ -200,7 +201,7 @@ def test_every_page_of_a_list_is_fetched() -> None:
             exchange_service_pb2.ListKindsRequest,
             exchange_service_pb2.ListKindsResponse,
             "kinds",
-            [resources_pb2.Kind(kind=name) for name in names],
+            [kind_pb2.Kind(kind=name) for name in names],
         ),
     })  # fmt: skip
     session = script.session()

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from vaultd.crypto import kdf
+from vaultd.crypto import kdf, pem
 from vaultd.model import Check, KdfParameters
 
 
@@ -85,6 +85,27 @@ def _blake2b() -> bool:
     return made.startswith("961f6dd1e4dd30f63901690c512e78e4b45e4742ed197c3c5e45c549fd25f2e4")
 
 
+def _private_keys() -> bool:
+    # Ed25519: RFC 8410, sections 10.1 and 10.3. P-256: RFC 6979, appendix A.2.5.
+    ed25519 = pem.public_half(
+        "-----BEGIN PRIVATE KEY-----\n"
+        "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
+        "-----END PRIVATE KEY-----\n"
+    )
+    p256 = pem.public_half(
+        "-----BEGIN EC PRIVATE KEY-----\n"
+        "MHcCAQEEIMmvqdhFunUWa1whV2ex1pNOUMPbNuibEnuKYisSD2choAoGCCqGSM49\n"
+        "AwEHoUQDQgAEYP7UuiVanTHJYet0xjVtaMBJuJI7Yfps5mliLmDyn7Z5A/4QCLi8\n"
+        "maQa6elWKLxk8vGyDC1+n1F3o8KU1EYimQ==\n"
+        "-----END EC PRIVATE KEY-----\n"
+    )
+    return (
+        (ed25519.algorithm, p256.algorithm) == ("Ed25519", "EC P-256")
+        and ed25519.der.hex().endswith("19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1")
+        and p256.der.hex().endswith("7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299")
+    )
+
+
 _TESTS = {
     "AES-256-GCM": _aes_gcm,
     "HKDF-SHA-256": _hkdf,
@@ -93,4 +114,5 @@ _TESTS = {
     "Argon2id": _argon2id,
     "HMAC-SHA-256": _hmac_sha256,
     "BLAKE2b": _blake2b,
+    "PEM": _private_keys,
 }

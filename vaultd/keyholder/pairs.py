@@ -1,17 +1,23 @@
-"""Key pairs on their way in: opened, cleaned, checked against the kind, masked, fingerprinted."""
+"""Key pairs on their way in: opened, cleaned, checked against the kind, masked, fingerprinted.
 
+This is where a key pair is judged, whoever hands it over: `cleaning` for each value, `kinds` for names and forms,
+`crypto.pem` for private keys. Clients only say earlier what is said here.
+"""
+
+import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from vaultd import limits
-from vaultd.crypto import integrity, requests
+from vaultd.crypto import integrity, pem, requests
 from vaultd.errors import RecordInvalidError
-from vaultd.keyholder import records
+from vaultd.keyholder import cleaning, records
 from vaultd.keyholder.secretmem import SecretBuffer, SecretMemory, wipe_bytes
 from vaultd.keyholder.vault import Unlocked, canonical_json
-from vaultd.kinds import Kind
+from vaultd.kinds import EXTRA, Kind, judge
 from vaultd_api.v1.resources_pb2 import CredentialFields
 
 _IDENTIFYING = ("api_key", "account_id", "address", "customer_id", "login", "private_key", "token", "secret")
@@ -47,24 +53,69 @@ def take(
         fields = _parse(raw, configuration)
     finally:
         wipe_bytes(raw)
-    values = _clean(fields)
+    values = _clean(fields, kind)
     problems = kind.check_names(values)
     if problems:
         raise RecordInvalidError(fields=problems)
+    keys, notices = _private_keys(kind, values)
+    verdict = judge(kind, values, {name: key.algorithm for name, key in keys.items()})
+    if verdict.problems:
+        raise RecordInvalidError(fields=verdict.problems)
     identifying = next(name for name in (*_IDENTIFYING, *values) if name in values)
     plaintext = fields.SerializeToString()
     buffer = memory.allocate(len(plaintext))
     buffer.view[:] = plaintext
     wipe_bytes(plaintext)
-    shown = {field.name for field in kind.fields if field.maskable}
     return Pair(
         configuration,
         buffer,
-        canonical_json({name: records.mask(value) if name in shown else "" for name, value in values.items()}),
+        canonical_json(_masks(kind, values, keys)),
         integrity.fingerprint(unlocked.keys.fingerprint, kind.kind, environment, values[identifying].encode()),
         identifying,
-        tuple(f"{configuration}: {notice}" for notice in kind.notices(values)),
+        tuple(f"{configuration}: {notice}" for notice in (*kind.notices(values), *verdict.notices, *notices)),
     )
+
+
+def _private_keys(kind: Kind, values: Mapping[str, str]) -> tuple[dict[str, pem.PublicHalf], list[str]]:
+    """Returns the public halves of the private keys in PEM, by field, and what a person should hear of them.
+
+    Raises:
+        RecordInvalidError: One of them could not be used; a kind that takes anything takes it, with a notice.
+    """
+    keys: dict[str, pem.PublicHalf] = {}
+    notices: list[str] = []
+    problems: dict[str, str] = {}
+    for name, value in values.items():
+        field = kind.field(name)
+        if not cleaning.is_pem(value) or (field is not None and field.verbatim):
+            continue
+        try:
+            keys[name] = pem.public_half(value)
+        except pem.UnusableKeyError as unusable:
+            if kind.free_fields or field is None:
+                notices.append(f"{name} {unusable}")
+            else:
+                problems[name] = str(unusable)
+        else:
+            notices.append(f"{name} is a private key for {keys[name].algorithm}. {_comparison(keys[name])}")
+    if problems:
+        raise RecordInvalidError(fields=problems)
+    return keys, notices
+
+
+def _comparison(key: pem.PublicHalf) -> str:
+    """Says how a person finds out whether the exchange has the public half of this key."""
+    shown = base64.b64encode(key.der).decode()
+    if len(shown) > limits.MAX_SHOWN_PUBLIC_KEY_CHARS:
+        shown = f"{shown[: limits.MAX_SHOWN_PUBLIC_KEY_CHARS // 2]}…{shown[-limits.MAX_SHOWN_PUBLIC_KEY_CHARS // 2 :]}"
+    return f"Compare its public key with the one on the exchange's page: {shown} (SHA-256 {key.fingerprint})"
+
+
+def _masks(kind: Kind, values: Mapping[str, str], keys: Mapping[str, pem.PublicHalf]) -> dict[str, str]:
+    """Returns what may be shown: of a private key the fingerprint of its public half, by which it can be told again."""
+    shown = {field.name for field in kind.fields if field.maskable}
+    masks = {name: records.mask(value) if name in shown else "" for name, value in values.items()}
+    return masks | {name: f"{key.algorithm} SHA256:{key.fingerprint}" for name, key in keys.items()}
 
 
 def _parse(raw: bytes, configuration: str) -> CredentialFields:
@@ -78,39 +129,27 @@ def _parse(raw: bytes, configuration: str) -> CredentialFields:
     return fields
 
 
-def _clean(fields: CredentialFields) -> dict[str, str]:
+def _clean(fields: CredentialFields, kind: Kind) -> dict[str, str]:
     """Cleans the message in place and returns its fields by name; `extra` entries as `extra.NAME`."""
+    verbatim = {field.name for field in kind.fields if field.verbatim}
     for descriptor, value in fields.ListFields():
-        if descriptor.name != "extra":
-            setattr(fields, descriptor.name, clean_value(value))
-    values = {descriptor.name: value for descriptor, value in fields.ListFields() if descriptor.name != "extra"}
+        if descriptor.name != EXTRA:
+            setattr(fields, descriptor.name, cleaning.cleaned(value, verbatim=descriptor.name in verbatim))
+    values = {descriptor.name: value for descriptor, value in fields.ListFields() if descriptor.name != EXTRA}
+    problems = {
+        name: found for name, value in values.items() if (found := cleaning.problem(value, verbatim=name in verbatim))
+    }
     for name in sorted(fields.extra):
-        if not records.text(name, "extra", limits.MAX_LABEL_CHARS):
-            raise RecordInvalidError(fields={"extra": "an entry needs a name"})
-        fields.extra[name] = clean_value(fields.extra[name])
-        values[f"extra.{name}"] = fields.extra[name]
-    problems = {name: problem for name, value in values.items() if (problem := _problem(value))}
+        if not records.text(name, EXTRA, limits.MAX_LABEL_CHARS):
+            raise RecordInvalidError(fields={EXTRA: "an entry needs a name"})
+        fields.extra[name] = cleaning.cleaned(fields.extra[name])
+        values[f"{EXTRA}.{name}"] = fields.extra[name]
+        if found := cleaning.problem(fields.extra[name], free=True):
+            problems[f"{EXTRA}.{name}"] = found
     if len(fields.extra) > limits.MAX_EXTRA:
-        problems["extra"] = f"at most {limits.MAX_EXTRA} entries"
+        problems[EXTRA] = f"at most {limits.MAX_EXTRA} entries"
     if not values:
         problems["api_key"] = "is required"
     if problems:
         raise RecordInvalidError(fields=problems)
     return values
-
-
-def clean_value(value: str) -> str:
-    r"""Returns a value without outer blanks; a PEM block with real line ends, whatever it came with (CRLF, literal \n)."""
-    clean = value.strip()
-    if clean.startswith("-----BEGIN"):
-        clean = clean.replace("\\r", "").replace("\\n", "\n").replace("\r\n", "\n").replace("\r", "\n").strip() + "\n"
-    return clean
-
-
-def _problem(value: str) -> str:
-    if len(value.encode()) > limits.MAX_FIELD_BYTES:
-        return f"must be at most {limits.MAX_FIELD_BYTES} bytes"
-    allowed = "\n" if value.startswith("-----BEGIN") else ""
-    if any((ord(char) < 32 or 127 <= ord(char) < 160) and char not in allowed for char in value):
-        return "must not hold control characters"
-    return ""

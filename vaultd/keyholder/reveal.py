@@ -85,7 +85,7 @@ def _may_reveal(
 
 
 def _head(holder: Keyholder, exchange: ExchangeRow, row: CredentialRow) -> bytes:
-    kind, _ = holder.catalogue.get(exchange.kind)
+    kind = holder.catalogue.stored(exchange.kind)
     return pb.RevealCredentialResponse(
         exchange=exchange.exchange,
         name=exchange.name,
@@ -93,7 +93,7 @@ def _head(holder: Keyholder, exchange: ExchangeRow, row: CredentialRow) -> bytes
         environment=exchange.environment,
         configuration=row.configuration,
         version=row.version,
-        ccxt_names={field.name: field.ccxt_name for field in kind.fields if field.ccxt_name},
+        ccxt_names=kind.ccxt_names if kind else {},
     ).SerializeToString()
 
 

@@ -4,8 +4,11 @@ Nothing here imports ccxt, and validation needs no guide, so that the keyholder 
 """
 
 from vaultd.kinds.catalogue import Catalogue
+from vaultd.kinds.forms import Verdict, judge
 from vaultd.kinds.guides import Guide, guide_for
 from vaultd.kinds.kind import (
+    EXTRA,
+    Algorithm,
     Encoding,
     Evidence,
     Expiry,
@@ -21,6 +24,8 @@ from vaultd.kinds.kind import (
 )
 
 __all__ = [
+    "EXTRA",
+    "Algorithm",
     "Catalogue",
     "Encoding",
     "Evidence",
@@ -35,5 +40,7 @@ __all__ = [
     "Shape",
     "Tombstone",
     "TombstoneState",
+    "Verdict",
     "guide_for",
+    "judge",
 ]

@@ -59,8 +59,12 @@ class Catalogue:
         if wanted in self._old:
             notices.append(f"{self._old[wanted]} is an old name of {kind.display_name}: the kind is {kind.kind}")
         if kind.tombstone:
-            notices.append(f"{kind.display_name}: {kind.tombstone.note}. Stored keys can be read, exported and deleted")
+            notices.append(kind.tombstone_notice)
         return kind, "; ".join(notices) or None
+
+    def stored(self, kind: str) -> Kind | None:
+        """Returns the kind of a stored exchange; None where a later catalogue has dropped it, which must not lock it in."""
+        return self._names.get(folded(kind))
 
     def all(self) -> tuple[Kind, ...]:
         """Returns every kind, in the order of their identifiers."""

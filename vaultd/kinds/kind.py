@@ -29,6 +29,14 @@ class Encoding(StrEnum):
     PEM = "pem"
 
 
+class Algorithm(StrEnum):
+    """What a private key in PEM signs with, by the names that the keyholder has for them."""
+
+    ED25519 = "Ed25519"
+    RSA = "RSA"
+    P256 = "EC P-256"
+
+
 class ReadablePath(StrEnum):
     """Whether the path of a request can be read in what is signed: only then can a rule on paths be enforced."""
 
@@ -69,7 +77,8 @@ class Field:
 
     `name` is one of the project's names; `ccxt_name` is what ccxt's constructors call it, empty where ccxt does not
     take it for this kind. `aliases` are names of other programs; `maskable` says whether a mask may show parts of the
-    value. `help` tells a person what it is, `notice_when_given` is said when it is given all the same.
+    value. `verbatim`: a person made the value up, so that blanks and any letter may be meant; the others are cleaned.
+    `help` tells a person what it is, `notice_when_given` is said when it is given all the same.
     """
 
     name: str
@@ -77,17 +86,22 @@ class Field:
     ccxt_name: str
     aliases: tuple[str, ...]
     maskable: bool
+    verbatim: bool = False
     help: str = ""
     notice_when_given: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One form that a value may have: `text` for a person, `pattern` a regular expression for the whole value."""
+    """One form that a value may have: `text` for a person, `pattern` a regular expression for the whole value.
+
+    `algorithm` is what a PEM must hold; only PEM has one.
+    """
 
     text: str
     pattern: str = ""
     encoding: Encoding = Encoding.TEXT
+    algorithm: Algorithm | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +109,8 @@ class KeyFormat:
     """The forms of one field, any of which will do.
 
     A value that fits no pattern deserves a warning. Where `refuse` is set, ccxt decodes the value before it signs: one
-    that cannot be decoded as any of the encodings is of no use and is refused.
+    that cannot be decoded as any of the encodings is of no use and is refused. So is, with or without `refuse`, a key
+    in PEM of an algorithm that none of the forms has. `forms.py` is where this is judged.
     """
 
     field: str
@@ -182,6 +197,13 @@ class Kind:
     def replaced_by(self) -> tuple[str, ...]:
         """Returns the kinds that took the place of this one; empty for a living one."""
         return self.tombstone.replaced_by if self.tombstone else ()
+
+    @property
+    def tombstone_notice(self) -> str:
+        """Returns what a person should hear of a kind that is gone; empty for a living one."""
+        if self.tombstone is None:
+            return ""
+        return f"{self.display_name}: {self.tombstone.note}. Stored keys can be read, exported and deleted"
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from vaultd.kinds.kind import (
+    Algorithm,
     Encoding,
     Evidence,
     Expiry,
@@ -126,6 +127,7 @@ def _fields(entry: Entry, fields: Entry) -> Iterator[Field]:
                 ccxt_name="" if name in not_for_ccxt else common["ccxt_name"],
                 aliases=tuple(common["aliases"]),
                 maskable=common["maskable"],
+                verbatim=common.get("verbatim", False),
                 help=help_texts.get(name) or common["help"],
                 notice_when_given=notices.get(name, ""),
             )
@@ -144,10 +146,15 @@ def _by_kind(file: str, parse: Callable[[Entry], object]) -> dict[str, list[Any]
 
 
 def _format(entry: Entry) -> KeyFormat:
-    shapes = tuple(
-        Shape(**{**shape, "encoding": Encoding(shape.get("encoding", Encoding.TEXT))}) for shape in entry["any_of"]
-    )
-    return KeyFormat(**{**entry, "any_of": shapes})
+    return KeyFormat(**{**entry, "any_of": tuple(_shape(shape) for shape in entry["any_of"])})
+
+
+def _shape(entry: Entry) -> Shape:
+    encoding = Encoding(entry.get("encoding", Encoding.TEXT))
+    algorithm = Algorithm(entry["algorithm"]) if "algorithm" in entry else None
+    if (algorithm is not None) != (encoding is Encoding.PEM):
+        raise ValueError("PEM, and nothing else, has an algorithm")
+    return Shape(**{**entry, "encoding": encoding, "algorithm": algorithm})
 
 
 def _permissions(entry: Entry) -> PermissionsEndpoint:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from vaultd import limits, messages
 from vaultd.errors import ExchangeNotFoundError, StoreDamagedError
-from vaultd.kinds import Catalogue, Kind
+from vaultd.kinds import Catalogue
 from vaultd.model import Check, CredentialRow, ExchangeRow
 from vaultd.server.custody import Custody
+from vaultd.server.kind_messages import kind_message
 from vaultd.store import queries
 from vaultd.store.migrations import SCHEMA_VERSION
 from vaultd.store.store import Change, Store
@@ -30,6 +31,7 @@ class OpenMethods:
         self._store = store
         self._custody = custody
         self._catalogue = catalogue
+        self._kinds = {kind.kind: kind_message(kind) for kind in catalogue.all()}
         self._started_ms = time.time_ns() // 1_000_000
         self._cache: OrderedDict[str, pb.GetExchangeResponse] = OrderedDict()
         self._version = version("vaultd")
@@ -68,16 +70,18 @@ class OpenMethods:
         """Lists the catalogue."""
         size = messages.page_size(request.page_size, limits.DEFAULT_PAGE, limits.MAX_PAGE)
         after = messages.page_after(request.page_token)
-        kinds = [kind for kind in self._catalogue.all() if kind.kind > after]
-        answer = pb.ListKindsResponse(kinds=[kind_message(kind) for kind in kinds[:size]])
+        kinds = [kind for name, kind in self._kinds.items() if name > after]
+        answer = pb.ListKindsResponse(kinds=kinds[:size])
         if len(kinds) > size:
             answer.next_page_token = messages.page_token(kinds[size - 1].kind)
         return answer
 
     async def get_kind(self, request: pb.GetKindRequest) -> pb.GetKindResponse:
         """Returns one kind, by any of its names."""
-        kind, _ = self._catalogue.get(messages.reference(request.kind, "kinds"))
-        return pb.GetKindResponse(kind=kind_message(kind))
+        kind, notice = self._catalogue.get(messages.reference(request.kind, "kinds"))
+        answer = pb.GetKindResponse(kind=self._kinds[kind.kind])
+        answer.kind.notice = notice or ""
+        return answer
 
     async def list_exchanges(self, request: pb.ListExchangesRequest) -> pb.ListExchangesResponse:
         """Lists the exchanges, masked."""
@@ -126,26 +130,3 @@ def _shown(row: ExchangeRow, credentials: list[CredentialRow]) -> resources_pb2.
         return messages.exchange(row, credentials)
     except (TypeError, ValueError):
         raise StoreDamagedError from None
-
-
-def kind_message(kind: Kind) -> resources_pb2.Kind:
-    """Returns a kind as the API shows it."""
-    made = resources_pb2.Kind(
-        resource_name=f"kinds/{kind.kind}",
-        kind=kind.kind,
-        display_name=kind.display_name,
-        aliases=[*kind.aliases, *kind.old_names],
-        market_types=kind.market_types,
-        environments=kind.environments,
-    )
-    for field in kind.fields:
-        made.fields.add(
-            name=field.name,
-            need=f"NEED_{field.need.name}",
-            ccxt_name=field.ccxt_name,
-            aliases=field.aliases,
-            maskable=field.maskable,
-        )
-    return made
-
-

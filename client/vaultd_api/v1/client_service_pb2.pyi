@@ -75,10 +75,12 @@ class CreateGrantRequest(_message.Message):
     def __init__(self, client: _Optional[str] = ..., grant: _Optional[_Union[_resources_pb2.Grant, _Mapping]] = ...) -> None: ...
 
 class CreateGrantResponse(_message.Message):
-    __slots__ = ("grant",)
+    __slots__ = ("grant", "notices")
     GRANT_FIELD_NUMBER: _ClassVar[int]
+    NOTICES_FIELD_NUMBER: _ClassVar[int]
     grant: _resources_pb2.Grant
-    def __init__(self, grant: _Optional[_Union[_resources_pb2.Grant, _Mapping]] = ...) -> None: ...
+    notices: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, grant: _Optional[_Union[_resources_pb2.Grant, _Mapping]] = ..., notices: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DeleteGrantRequest(_message.Message):
     __slots__ = ("client", "grant")

@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from vaultd_api.v1 import envelope_pb2 as vaultd_dot_v1_dot_envelope__pb2
+from vaultd_api.v1 import kind_pb2 as vaultd_dot_v1_dot_kind__pb2
 from vaultd_api.v1 import options_pb2 as vaultd_dot_v1_dot_options__pb2
 from vaultd_api.v1 import resources_pb2 as vaultd_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n vaultd/v1/exchange_service.proto\x12\tvaultd.v1\x1a google/protobuf/field_mask.proto\x1a\x18vaultd/v1/envelope.proto\x1a\x17vaultd/v1/options.proto\x1a\x19vaultd/v1/resources.proto\"9\n\x10ListKindsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x11ListKindsResponse\x12\x1e\n\x05kinds\x18\x01 \x03(\x0b\x32\x0f.vaultd.v1.Kind\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eGetKindRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\"0\n\x0fGetKindResponse\x12\x1d\n\x04kind\x18\x01 \x01(\x0b\x32\x0f.vaultd.v1.Kind\"=\n\x14ListExchangesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x15ListExchangesResponse\x12&\n\texchanges\x18\x01 \x03(\x0b\x32\x13.vaultd.v1.Exchange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x12GetExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\"<\n\x13GetExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"@\n\x17ListAllExchangesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x18ListAllExchangesResponse\x12&\n\texchanges\x18\x01 \x03(\x0b\x32\x13.vaultd.v1.Exchange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x0cSealedFields\x12\x15\n\rconfiguration\x18\x01 \x01(\t\x12\x0e\n\x06sealed\x18\x02 \x01(\x0c\"o\n\x15\x43reateExchangeRequest\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12/\n\x0e\x63onfigurations\x18\x02 \x03(\x0b\x32\x17.vaultd.v1.SealedFields\"P\n\x16\x43reateExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12\x0f\n\x07notices\x18\x02 \x03(\t\"\x7f\n\x15UpdateExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12#\n\x06update\x18\x02 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"?\n\x16UpdateExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"[\n\x17RotateCredentialRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12.\n\rconfiguration\x18\x02 \x01(\x0b\x32\x17.vaultd.v1.SealedFields\"c\n\x18RotateCredentialResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0f\n\x07notices\x18\x03 \x03(\t\">\n\x15RevokeExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x13\n\x0block_reason\x18\x02 \x01(\t\"?\n\x16RevokeExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"S\n\x17RevokeCredentialRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x15\n\rconfiguration\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\"A\n\x18RevokeCredentialResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"7\n\x15\x44\x65leteExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x18\n\x16\x44\x65leteExchangeResponse\"S\n\x17RevealCredentialRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x15\n\rconfiguration\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\"\xac\x02\n\x18RevealCredentialResponse\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\x12\x15\n\rconfiguration\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\r\x12\x46\n\nccxt_names\x18\x07 \x03(\x0b\x32\x32.vaultd.v1.RevealCredentialResponse.CcxtNamesEntry\x12+\n\x06\x66ields\x18\x08 \x01(\x0b\x32\x1b.vaultd.v1.CredentialFields\x1a\x30\n\x0e\x43\x63xtNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x9d\n\n\x0f\x45xchangeService\x12\x46\n\tListKinds\x12\x1b.vaultd.v1.ListKindsRequest\x1a\x1c.vaultd.v1.ListKindsResponse\x12@\n\x07GetKind\x12\x19.vaultd.v1.GetKindRequest\x1a\x1a.vaultd.v1.GetKindResponse\x12R\n\rListExchanges\x12\x1f.vaultd.v1.ListExchangesRequest\x1a .vaultd.v1.ListExchangesResponse\x12L\n\x0bGetExchange\x12\x1d.vaultd.v1.GetExchangeRequest\x1a\x1e.vaultd.v1.GetExchangeResponse\x12}\n\x10ListAllExchanges\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17ListAllExchangesRequest\x12\x18ListAllExchangesResponse\x12w\n\x0e\x43reateExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15\x43reateExchangeRequest\x12\x16\x43reateExchangeResponse\x12w\n\x0eUpdateExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15UpdateExchangeRequest\x12\x16UpdateExchangeResponse\x12}\n\x10RotateCredential\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17RotateCredentialRequest\x12\x18RotateCredentialResponse\x12w\n\x0eRevokeExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15RevokeExchangeRequest\x12\x16RevokeExchangeResponse\x12}\n\x10RevokeCredential\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17RevokeCredentialRequest\x12\x18RevokeCredentialResponse\x12w\n\x0e\x44\x65leteExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15\x44\x65leteExchangeRequest\x12\x16\x44\x65leteExchangeResponse\x12}\n\x10RevealCredential\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17RevealCredentialRequest\x12\x18RevealCredentialResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n vaultd/v1/exchange_service.proto\x12\tvaultd.v1\x1a google/protobuf/field_mask.proto\x1a\x18vaultd/v1/envelope.proto\x1a\x14vaultd/v1/kind.proto\x1a\x17vaultd/v1/options.proto\x1a\x19vaultd/v1/resources.proto\"9\n\x10ListKindsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x11ListKindsResponse\x12\x1e\n\x05kinds\x18\x01 \x03(\x0b\x32\x0f.vaultd.v1.Kind\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eGetKindRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\"0\n\x0fGetKindResponse\x12\x1d\n\x04kind\x18\x01 \x01(\x0b\x32\x0f.vaultd.v1.Kind\"=\n\x14ListExchangesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x15ListExchangesResponse\x12&\n\texchanges\x18\x01 \x03(\x0b\x32\x13.vaultd.v1.Exchange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x12GetExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\"<\n\x13GetExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"@\n\x17ListAllExchangesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x18ListAllExchangesResponse\x12&\n\texchanges\x18\x01 \x03(\x0b\x32\x13.vaultd.v1.Exchange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x0cSealedFields\x12\x15\n\rconfiguration\x18\x01 \x01(\t\x12\x0e\n\x06sealed\x18\x02 \x01(\x0c\"o\n\x15\x43reateExchangeRequest\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12/\n\x0e\x63onfigurations\x18\x02 \x03(\x0b\x32\x17.vaultd.v1.SealedFields\"P\n\x16\x43reateExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12\x0f\n\x07notices\x18\x02 \x03(\t\"\x7f\n\x15UpdateExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12#\n\x06update\x18\x02 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"?\n\x16UpdateExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"[\n\x17RotateCredentialRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12.\n\rconfiguration\x18\x02 \x01(\x0b\x32\x17.vaultd.v1.SealedFields\"c\n\x18RotateCredentialResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0f\n\x07notices\x18\x03 \x03(\t\">\n\x15RevokeExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x13\n\x0block_reason\x18\x02 \x01(\t\"?\n\x16RevokeExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"S\n\x17RevokeCredentialRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x15\n\rconfiguration\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\"A\n\x18RevokeCredentialResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"7\n\x15\x44\x65leteExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x18\n\x16\x44\x65leteExchangeResponse\"S\n\x17RevealCredentialRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x15\n\rconfiguration\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\"\xac\x02\n\x18RevealCredentialResponse\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\x12\x15\n\rconfiguration\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\r\x12\x46\n\nccxt_names\x18\x07 \x03(\x0b\x32\x32.vaultd.v1.RevealCredentialResponse.CcxtNamesEntry\x12+\n\x06\x66ields\x18\x08 \x01(\x0b\x32\x1b.vaultd.v1.CredentialFields\x1a\x30\n\x0e\x43\x63xtNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x9d\n\n\x0f\x45xchangeService\x12\x46\n\tListKinds\x12\x1b.vaultd.v1.ListKindsRequest\x1a\x1c.vaultd.v1.ListKindsResponse\x12@\n\x07GetKind\x12\x19.vaultd.v1.GetKindRequest\x1a\x1a.vaultd.v1.GetKindResponse\x12R\n\rListExchanges\x12\x1f.vaultd.v1.ListExchangesRequest\x1a .vaultd.v1.ListExchangesResponse\x12L\n\x0bGetExchange\x12\x1d.vaultd.v1.GetExchangeRequest\x1a\x1e.vaultd.v1.GetExchangeResponse\x12}\n\x10ListAllExchanges\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17ListAllExchangesRequest\x12\x18ListAllExchangesResponse\x12w\n\x0e\x43reateExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15\x43reateExchangeRequest\x12\x16\x43reateExchangeResponse\x12w\n\x0eUpdateExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15UpdateExchangeRequest\x12\x16UpdateExchangeResponse\x12}\n\x10RotateCredential\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17RotateCredentialRequest\x12\x18RotateCredentialResponse\x12w\n\x0eRevokeExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15RevokeExchangeRequest\x12\x16RevokeExchangeResponse\x12}\n\x10RevokeCredential\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17RevokeCredentialRequest\x12\x18RevokeCredentialResponse\x12w\n\x0e\x44\x65leteExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15\x44\x65leteExchangeRequest\x12\x16\x44\x65leteExchangeResponse\x12}\n\x10RevealCredential\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17RevealCredentialRequest\x12\x18RevealCredentialResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,58 +54,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXCHANGESERVICE'].methods_by_name['DeleteExchange']._serialized_options = b'\242\273\030/\n\025DeleteExchangeRequest\022\026DeleteExchangeResponse'
   _globals['_EXCHANGESERVICE'].methods_by_name['RevealCredential']._loaded_options = None
   _globals['_EXCHANGESERVICE'].methods_by_name['RevealCredential']._serialized_options = b'\242\273\0303\n\027RevealCredentialRequest\022\030RevealCredentialResponse'
-  _globals['_LISTKINDSREQUEST']._serialized_start=159
-  _globals['_LISTKINDSREQUEST']._serialized_end=216
-  _globals['_LISTKINDSRESPONSE']._serialized_start=218
-  _globals['_LISTKINDSRESPONSE']._serialized_end=294
-  _globals['_GETKINDREQUEST']._serialized_start=296
-  _globals['_GETKINDREQUEST']._serialized_end=326
-  _globals['_GETKINDRESPONSE']._serialized_start=328
-  _globals['_GETKINDRESPONSE']._serialized_end=376
-  _globals['_LISTEXCHANGESREQUEST']._serialized_start=378
-  _globals['_LISTEXCHANGESREQUEST']._serialized_end=439
-  _globals['_LISTEXCHANGESRESPONSE']._serialized_start=441
-  _globals['_LISTEXCHANGESRESPONSE']._serialized_end=529
-  _globals['_GETEXCHANGEREQUEST']._serialized_start=531
-  _globals['_GETEXCHANGEREQUEST']._serialized_end=569
-  _globals['_GETEXCHANGERESPONSE']._serialized_start=571
-  _globals['_GETEXCHANGERESPONSE']._serialized_end=631
-  _globals['_LISTALLEXCHANGESREQUEST']._serialized_start=633
-  _globals['_LISTALLEXCHANGESREQUEST']._serialized_end=697
-  _globals['_LISTALLEXCHANGESRESPONSE']._serialized_start=699
-  _globals['_LISTALLEXCHANGESRESPONSE']._serialized_end=790
-  _globals['_SEALEDFIELDS']._serialized_start=792
-  _globals['_SEALEDFIELDS']._serialized_end=845
-  _globals['_CREATEEXCHANGEREQUEST']._serialized_start=847
-  _globals['_CREATEEXCHANGEREQUEST']._serialized_end=958
-  _globals['_CREATEEXCHANGERESPONSE']._serialized_start=960
-  _globals['_CREATEEXCHANGERESPONSE']._serialized_end=1040
-  _globals['_UPDATEEXCHANGEREQUEST']._serialized_start=1042
-  _globals['_UPDATEEXCHANGEREQUEST']._serialized_end=1169
-  _globals['_UPDATEEXCHANGERESPONSE']._serialized_start=1171
-  _globals['_UPDATEEXCHANGERESPONSE']._serialized_end=1234
-  _globals['_ROTATECREDENTIALREQUEST']._serialized_start=1236
-  _globals['_ROTATECREDENTIALREQUEST']._serialized_end=1327
-  _globals['_ROTATECREDENTIALRESPONSE']._serialized_start=1329
-  _globals['_ROTATECREDENTIALRESPONSE']._serialized_end=1428
-  _globals['_REVOKEEXCHANGEREQUEST']._serialized_start=1430
-  _globals['_REVOKEEXCHANGEREQUEST']._serialized_end=1492
-  _globals['_REVOKEEXCHANGERESPONSE']._serialized_start=1494
-  _globals['_REVOKEEXCHANGERESPONSE']._serialized_end=1557
-  _globals['_REVOKECREDENTIALREQUEST']._serialized_start=1559
-  _globals['_REVOKECREDENTIALREQUEST']._serialized_end=1642
-  _globals['_REVOKECREDENTIALRESPONSE']._serialized_start=1644
-  _globals['_REVOKECREDENTIALRESPONSE']._serialized_end=1709
-  _globals['_DELETEEXCHANGEREQUEST']._serialized_start=1711
-  _globals['_DELETEEXCHANGEREQUEST']._serialized_end=1766
-  _globals['_DELETEEXCHANGERESPONSE']._serialized_start=1768
-  _globals['_DELETEEXCHANGERESPONSE']._serialized_end=1792
-  _globals['_REVEALCREDENTIALREQUEST']._serialized_start=1794
-  _globals['_REVEALCREDENTIALREQUEST']._serialized_end=1877
-  _globals['_REVEALCREDENTIALRESPONSE']._serialized_start=1880
-  _globals['_REVEALCREDENTIALRESPONSE']._serialized_end=2180
-  _globals['_REVEALCREDENTIALRESPONSE_CCXTNAMESENTRY']._serialized_start=2132
-  _globals['_REVEALCREDENTIALRESPONSE_CCXTNAMESENTRY']._serialized_end=2180
-  _globals['_EXCHANGESERVICE']._serialized_start=2183
-  _globals['_EXCHANGESERVICE']._serialized_end=3492
+  _globals['_LISTKINDSREQUEST']._serialized_start=181
+  _globals['_LISTKINDSREQUEST']._serialized_end=238
+  _globals['_LISTKINDSRESPONSE']._serialized_start=240
+  _globals['_LISTKINDSRESPONSE']._serialized_end=316
+  _globals['_GETKINDREQUEST']._serialized_start=318
+  _globals['_GETKINDREQUEST']._serialized_end=348
+  _globals['_GETKINDRESPONSE']._serialized_start=350
+  _globals['_GETKINDRESPONSE']._serialized_end=398
+  _globals['_LISTEXCHANGESREQUEST']._serialized_start=400
+  _globals['_LISTEXCHANGESREQUEST']._serialized_end=461
+  _globals['_LISTEXCHANGESRESPONSE']._serialized_start=463
+  _globals['_LISTEXCHANGESRESPONSE']._serialized_end=551
+  _globals['_GETEXCHANGEREQUEST']._serialized_start=553
+  _globals['_GETEXCHANGEREQUEST']._serialized_end=591
+  _globals['_GETEXCHANGERESPONSE']._serialized_start=593
+  _globals['_GETEXCHANGERESPONSE']._serialized_end=653
+  _globals['_LISTALLEXCHANGESREQUEST']._serialized_start=655
+  _globals['_LISTALLEXCHANGESREQUEST']._serialized_end=719
+  _globals['_LISTALLEXCHANGESRESPONSE']._serialized_start=721
+  _globals['_LISTALLEXCHANGESRESPONSE']._serialized_end=812
+  _globals['_SEALEDFIELDS']._serialized_start=814
+  _globals['_SEALEDFIELDS']._serialized_end=867
+  _globals['_CREATEEXCHANGEREQUEST']._serialized_start=869
+  _globals['_CREATEEXCHANGEREQUEST']._serialized_end=980
+  _globals['_CREATEEXCHANGERESPONSE']._serialized_start=982
+  _globals['_CREATEEXCHANGERESPONSE']._serialized_end=1062
+  _globals['_UPDATEEXCHANGEREQUEST']._serialized_start=1064
+  _globals['_UPDATEEXCHANGEREQUEST']._serialized_end=1191
+  _globals['_UPDATEEXCHANGERESPONSE']._serialized_start=1193
+  _globals['_UPDATEEXCHANGERESPONSE']._serialized_end=1256
+  _globals['_ROTATECREDENTIALREQUEST']._serialized_start=1258
+  _globals['_ROTATECREDENTIALREQUEST']._serialized_end=1349
+  _globals['_ROTATECREDENTIALRESPONSE']._serialized_start=1351
+  _globals['_ROTATECREDENTIALRESPONSE']._serialized_end=1450
+  _globals['_REVOKEEXCHANGEREQUEST']._serialized_start=1452
+  _globals['_REVOKEEXCHANGEREQUEST']._serialized_end=1514
+  _globals['_REVOKEEXCHANGERESPONSE']._serialized_start=1516
+  _globals['_REVOKEEXCHANGERESPONSE']._serialized_end=1579
+  _globals['_REVOKECREDENTIALREQUEST']._serialized_start=1581
+  _globals['_REVOKECREDENTIALREQUEST']._serialized_end=1664
+  _globals['_REVOKECREDENTIALRESPONSE']._serialized_start=1666
+  _globals['_REVOKECREDENTIALRESPONSE']._serialized_end=1731
+  _globals['_DELETEEXCHANGEREQUEST']._serialized_start=1733
+  _globals['_DELETEEXCHANGEREQUEST']._serialized_end=1788
+  _globals['_DELETEEXCHANGERESPONSE']._serialized_start=1790
+  _globals['_DELETEEXCHANGERESPONSE']._serialized_end=1814
+  _globals['_REVEALCREDENTIALREQUEST']._serialized_start=1816
+  _globals['_REVEALCREDENTIALREQUEST']._serialized_end=1899
+  _globals['_REVEALCREDENTIALRESPONSE']._serialized_start=1902
+  _globals['_REVEALCREDENTIALRESPONSE']._serialized_end=2202
+  _globals['_REVEALCREDENTIALRESPONSE_CCXTNAMESENTRY']._serialized_start=2154
+  _globals['_REVEALCREDENTIALRESPONSE_CCXTNAMESENTRY']._serialized_end=2202
+  _globals['_EXCHANGESERVICE']._serialized_start=2205
+  _globals['_EXCHANGESERVICE']._serialized_end=3514
 # @@protoc_insertion_point(module_scope)

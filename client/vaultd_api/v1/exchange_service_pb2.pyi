@@ -1,5 +1,6 @@
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from vaultd_api.v1 import envelope_pb2 as _envelope_pb2
+from vaultd_api.v1 import kind_pb2 as _kind_pb2
 from vaultd_api.v1 import options_pb2 as _options_pb2
 from vaultd_api.v1 import resources_pb2 as _resources_pb2
 from google.protobuf.internal import containers as _containers
@@ -22,9 +23,9 @@ class ListKindsResponse(_message.Message):
     __slots__ = ("kinds", "next_page_token")
     KINDS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
-    kinds: _containers.RepeatedCompositeFieldContainer[_resources_pb2.Kind]
+    kinds: _containers.RepeatedCompositeFieldContainer[_kind_pb2.Kind]
     next_page_token: str
-    def __init__(self, kinds: _Optional[_Iterable[_Union[_resources_pb2.Kind, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    def __init__(self, kinds: _Optional[_Iterable[_Union[_kind_pb2.Kind, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetKindRequest(_message.Message):
     __slots__ = ("kind",)
@@ -35,8 +36,8 @@ class GetKindRequest(_message.Message):
 class GetKindResponse(_message.Message):
     __slots__ = ("kind",)
     KIND_FIELD_NUMBER: _ClassVar[int]
-    kind: _resources_pb2.Kind
-    def __init__(self, kind: _Optional[_Union[_resources_pb2.Kind, _Mapping]] = ...) -> None: ...
+    kind: _kind_pb2.Kind
+    def __init__(self, kind: _Optional[_Union[_kind_pb2.Kind, _Mapping]] = ...) -> None: ...
 
 class ListExchangesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

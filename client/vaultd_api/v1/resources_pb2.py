@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vaultd/v1/resources.proto\x12\tvaultd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xed\x02\n\x04Kind\x12\x15\n\rresource_name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x0f\n\x07\x61liases\x18\x04 \x03(\t\x12%\n\x06\x66ields\x18\x05 \x03(\x0b\x32\x15.vaultd.v1.Kind.Field\x12\x14\n\x0cmarket_types\x18\x06 \x03(\t\x12\x14\n\x0c\x65nvironments\x18\x07 \x03(\t\x1ao\n\x05\x46ield\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x04need\x18\x02 \x01(\x0e\x32\x14.vaultd.v1.Kind.Need\x12\x11\n\tccxt_name\x18\x03 \x01(\t\x12\x0f\n\x07\x61liases\x18\x04 \x03(\t\x12\x10\n\x08maskable\x18\x05 \x01(\x08\"U\n\x04Need\x12\x14\n\x10NEED_UNSPECIFIED\x10\x00\x12\x11\n\rNEED_REQUIRED\x10\x01\x12\x11\n\rNEED_EXPECTED\x10\x02\x12\x11\n\rNEED_OPTIONAL\x10\x03\"\x9c\x04\n\x08\x45xchange\x12\x15\n\rresource_name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x05 \x01(\t\x12/\n\x06labels\x18\x06 \x03(\x0b\x32\x1f.vaultd.v1.Exchange.LabelsEntry\x12\x14\n\x0cmarket_types\x18\x07 \x03(\t\x12\x0e\n\x06hidden\x18\x08 \x01(\x08\x12(\n\x05state\x18\t \x01(\x0e\x32\x19.vaultd.v1.Exchange.State\x12\x13\n\x0block_reason\x18\n \x01(\t\x12\x30\n\x0e\x63onfigurations\x18\x0b \x03(\x0b\x32\x18.vaultd.v1.Configuration\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0e \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_DISABLED\x10\x02\x12\x11\n\rSTATE_REVOKED\x10\x03\"R\n\rConfiguration\x12\x15\n\rconfiguration\x18\x01 \x01(\t\x12*\n\x0b\x63redentials\x18\x02 \x03(\x0b\x32\x15.vaultd.v1.Credential\"\x89\x04\n\nCredential\x12\x15\n\rresource_name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12*\n\x05state\x18\x03 \x01(\x0e\x32\x1b.vaultd.v1.Credential.State\x12\x31\n\tkey_state\x18\x04 \x01(\x0e\x32\x1e.vaultd.v1.Credential.KeyState\x12/\n\x05masks\x18\x05 \x03(\x0b\x32 .vaultd.v1.Credential.MasksEntry\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a,\n\nMasksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"~\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_STAGED\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x12\n\x0eSTATE_PREVIOUS\x10\x03\x12\x11\n\rSTATE_REVOKED\x10\x04\x12\x13\n\x0fSTATE_DESTROYED\x10\x05\"e\n\x08KeyState\x12\x19\n\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11KEY_STATE_UNKNOWN\x10\x01\x12\x10\n\x0cKEY_STATE_OK\x10\x02\x12\x15\n\x11KEY_STATE_INVALID\x10\x03\"\xf7\x02\n\x10\x43redentialFields\x12\x14\n\x07\x61pi_key\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x17\n\npassphrase\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x18\n\x0b\x63ustomer_id\x18\x04 \x01(\tB\x03\x80\x01\x01\x12\x14\n\x07\x61\x64\x64ress\x18\x05 \x01(\tB\x03\x80\x01\x01\x12\x18\n\x0bprivate_key\x18\x06 \x01(\tB\x03\x80\x01\x01\x12\x12\n\x05login\x18\x07 \x01(\tB\x03\x80\x01\x01\x12\x15\n\x08password\x18\x08 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x06two_fa\x18\t \x01(\tB\x03\x80\x01\x01\x12\x12\n\x05token\x18\n \x01(\tB\x03\x80\x01\x01\x12\x17\n\naccount_id\x18\x0b \x01(\tB\x03\x80\x01\x01\x12:\n\x05\x65xtra\x18\x0c \x03(\x0b\x32&.vaultd.v1.CredentialFields.ExtraEntryB\x03\x80\x01\x01\x1a,\n\nExtraEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd4\x02\n\x06\x43lient\x12\x15\n\rresource_name\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\x0b\n\x03uid\x18\x04 \x01(\r\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12&\n\x05state\x18\x06 \x01(\x0e\x32\x17.vaultd.v1.Client.State\x12\x13\n\x0bpermissions\x18\x07 \x03(\t\x12 \n\x06grants\x18\x08 \x03(\x0b\x32\x10.vaultd.v1.Grant\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06key_id\x18\n \x01(\t\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_DISABLED\x10\x02\x12\x11\n\rSTATE_REVOKED\x10\x03\"\xbf\x01\n\x05Grant\x12\x15\n\rresource_name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x11\n\toperation\x18\x03 \x01(\t\x12\x10\n\x08\x65xchange\x18\x04 \x01(\t\x12\x15\n\rconfiguration\x18\x05 \x01(\t\x12-\n\tnot_after\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrate_count\x18\x07 \x01(\r\x12\x14\n\x0crate_seconds\x18\x08 \x01(\r\"\x89\x02\n\nAuditEntry\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x10\n\x08\x64\x65\x63ision\x18\x04 \x01(\t\x12\x0c\n\x04rule\x18\x05 \x01(\t\x12\x0e\n\x06\x63lient\x18\x06 \x01(\t\x12\x0b\n\x03uid\x18\x07 \x01(\r\x12\x0b\n\x03pid\x18\x08 \x01(\r\x12\x0c\n\x04unit\x18\t \x01(\t\x12\x10\n\x08\x65xchange\x18\n \x01(\t\x12\x15\n\rconfiguration\x18\x0b \x01(\t\x12\x0f\n\x07version\x18\x0c \x01(\r\x12\x0e\n\x06\x64\x65tail\x18\r \x01(\t\x12\r\n\x05\x63ount\x18\x0e \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vaultd/v1/resources.proto\x12\tvaultd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x04\n\x08\x45xchange\x12\x15\n\rresource_name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x05 \x01(\t\x12/\n\x06labels\x18\x06 \x03(\x0b\x32\x1f.vaultd.v1.Exchange.LabelsEntry\x12\x14\n\x0cmarket_types\x18\x07 \x03(\t\x12\x0e\n\x06hidden\x18\x08 \x01(\x08\x12(\n\x05state\x18\t \x01(\x0e\x32\x19.vaultd.v1.Exchange.State\x12\x13\n\x0block_reason\x18\n \x01(\t\x12\x30\n\x0e\x63onfigurations\x18\x0b \x03(\x0b\x32\x18.vaultd.v1.Configuration\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0e \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_DISABLED\x10\x02\x12\x11\n\rSTATE_REVOKED\x10\x03\"R\n\rConfiguration\x12\x15\n\rconfiguration\x18\x01 \x01(\t\x12*\n\x0b\x63redentials\x18\x02 \x03(\x0b\x32\x15.vaultd.v1.Credential\"\x89\x04\n\nCredential\x12\x15\n\rresource_name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12*\n\x05state\x18\x03 \x01(\x0e\x32\x1b.vaultd.v1.Credential.State\x12\x31\n\tkey_state\x18\x04 \x01(\x0e\x32\x1e.vaultd.v1.Credential.KeyState\x12/\n\x05masks\x18\x05 \x03(\x0b\x32 .vaultd.v1.Credential.MasksEntry\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a,\n\nMasksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"~\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_STAGED\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x12\n\x0eSTATE_PREVIOUS\x10\x03\x12\x11\n\rSTATE_REVOKED\x10\x04\x12\x13\n\x0fSTATE_DESTROYED\x10\x05\"e\n\x08KeyState\x12\x19\n\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11KEY_STATE_UNKNOWN\x10\x01\x12\x10\n\x0cKEY_STATE_OK\x10\x02\x12\x15\n\x11KEY_STATE_INVALID\x10\x03\"\xf7\x02\n\x10\x43redentialFields\x12\x14\n\x07\x61pi_key\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x17\n\npassphrase\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x18\n\x0b\x63ustomer_id\x18\x04 \x01(\tB\x03\x80\x01\x01\x12\x14\n\x07\x61\x64\x64ress\x18\x05 \x01(\tB\x03\x80\x01\x01\x12\x18\n\x0bprivate_key\x18\x06 \x01(\tB\x03\x80\x01\x01\x12\x12\n\x05login\x18\x07 \x01(\tB\x03\x80\x01\x01\x12\x15\n\x08password\x18\x08 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x06two_fa\x18\t \x01(\tB\x03\x80\x01\x01\x12\x12\n\x05token\x18\n \x01(\tB\x03\x80\x01\x01\x12\x17\n\naccount_id\x18\x0b \x01(\tB\x03\x80\x01\x01\x12:\n\x05\x65xtra\x18\x0c \x03(\x0b\x32&.vaultd.v1.CredentialFields.ExtraEntryB\x03\x80\x01\x01\x1a,\n\nExtraEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd4\x02\n\x06\x43lient\x12\x15\n\rresource_name\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\x0b\n\x03uid\x18\x04 \x01(\r\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12&\n\x05state\x18\x06 \x01(\x0e\x32\x17.vaultd.v1.Client.State\x12\x13\n\x0bpermissions\x18\x07 \x03(\t\x12 \n\x06grants\x18\x08 \x03(\x0b\x32\x10.vaultd.v1.Grant\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06key_id\x18\n \x01(\t\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_DISABLED\x10\x02\x12\x11\n\rSTATE_REVOKED\x10\x03\"\xbf\x01\n\x05Grant\x12\x15\n\rresource_name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x11\n\toperation\x18\x03 \x01(\t\x12\x10\n\x08\x65xchange\x18\x04 \x01(\t\x12\x15\n\rconfiguration\x18\x05 \x01(\t\x12-\n\tnot_after\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrate_count\x18\x07 \x01(\r\x12\x14\n\x0crate_seconds\x18\x08 \x01(\r\"\x89\x02\n\nAuditEntry\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x10\n\x08\x64\x65\x63ision\x18\x04 \x01(\t\x12\x0c\n\x04rule\x18\x05 \x01(\t\x12\x0e\n\x06\x63lient\x18\x06 \x01(\t\x12\x0b\n\x03uid\x18\x07 \x01(\r\x12\x0b\n\x03pid\x18\x08 \x01(\r\x12\x0c\n\x04unit\x18\t \x01(\t\x12\x10\n\x08\x65xchange\x18\n \x01(\t\x12\x15\n\rconfiguration\x18\x0b \x01(\t\x12\x0f\n\x07version\x18\x0c \x01(\r\x12\x0e\n\x06\x64\x65tail\x18\r \x01(\t\x12\r\n\x05\x63ount\x18\x0e \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -62,38 +62,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREDENTIALFIELDS'].fields_by_name['account_id']._serialized_options = b'\200\001\001'
   _globals['_CREDENTIALFIELDS'].fields_by_name['extra']._loaded_options = None
   _globals['_CREDENTIALFIELDS'].fields_by_name['extra']._serialized_options = b'\200\001\001'
-  _globals['_KIND']._serialized_start=74
-  _globals['_KIND']._serialized_end=439
-  _globals['_KIND_FIELD']._serialized_start=241
-  _globals['_KIND_FIELD']._serialized_end=352
-  _globals['_KIND_NEED']._serialized_start=354
-  _globals['_KIND_NEED']._serialized_end=439
-  _globals['_EXCHANGE']._serialized_start=442
-  _globals['_EXCHANGE']._serialized_end=982
-  _globals['_EXCHANGE_LABELSENTRY']._serialized_start=848
-  _globals['_EXCHANGE_LABELSENTRY']._serialized_end=893
-  _globals['_EXCHANGE_STATE']._serialized_start=895
-  _globals['_EXCHANGE_STATE']._serialized_end=982
-  _globals['_CONFIGURATION']._serialized_start=984
-  _globals['_CONFIGURATION']._serialized_end=1066
-  _globals['_CREDENTIAL']._serialized_start=1069
-  _globals['_CREDENTIAL']._serialized_end=1590
-  _globals['_CREDENTIAL_MASKSENTRY']._serialized_start=1315
-  _globals['_CREDENTIAL_MASKSENTRY']._serialized_end=1359
-  _globals['_CREDENTIAL_STATE']._serialized_start=1361
-  _globals['_CREDENTIAL_STATE']._serialized_end=1487
-  _globals['_CREDENTIAL_KEYSTATE']._serialized_start=1489
-  _globals['_CREDENTIAL_KEYSTATE']._serialized_end=1590
-  _globals['_CREDENTIALFIELDS']._serialized_start=1593
-  _globals['_CREDENTIALFIELDS']._serialized_end=1968
-  _globals['_CREDENTIALFIELDS_EXTRAENTRY']._serialized_start=1924
-  _globals['_CREDENTIALFIELDS_EXTRAENTRY']._serialized_end=1968
-  _globals['_CLIENT']._serialized_start=1971
-  _globals['_CLIENT']._serialized_end=2311
-  _globals['_CLIENT_STATE']._serialized_start=895
-  _globals['_CLIENT_STATE']._serialized_end=982
-  _globals['_GRANT']._serialized_start=2314
-  _globals['_GRANT']._serialized_end=2505
-  _globals['_AUDITENTRY']._serialized_start=2508
-  _globals['_AUDITENTRY']._serialized_end=2773
+  _globals['_EXCHANGE']._serialized_start=74
+  _globals['_EXCHANGE']._serialized_end=614
+  _globals['_EXCHANGE_LABELSENTRY']._serialized_start=480
+  _globals['_EXCHANGE_LABELSENTRY']._serialized_end=525
+  _globals['_EXCHANGE_STATE']._serialized_start=527
+  _globals['_EXCHANGE_STATE']._serialized_end=614
+  _globals['_CONFIGURATION']._serialized_start=616
+  _globals['_CONFIGURATION']._serialized_end=698
+  _globals['_CREDENTIAL']._serialized_start=701
+  _globals['_CREDENTIAL']._serialized_end=1222
+  _globals['_CREDENTIAL_MASKSENTRY']._serialized_start=947
+  _globals['_CREDENTIAL_MASKSENTRY']._serialized_end=991
+  _globals['_CREDENTIAL_STATE']._serialized_start=993
+  _globals['_CREDENTIAL_STATE']._serialized_end=1119
+  _globals['_CREDENTIAL_KEYSTATE']._serialized_start=1121
+  _globals['_CREDENTIAL_KEYSTATE']._serialized_end=1222
+  _globals['_CREDENTIALFIELDS']._serialized_start=1225
+  _globals['_CREDENTIALFIELDS']._serialized_end=1600
+  _globals['_CREDENTIALFIELDS_EXTRAENTRY']._serialized_start=1556
+  _globals['_CREDENTIALFIELDS_EXTRAENTRY']._serialized_end=1600
+  _globals['_CLIENT']._serialized_start=1603
+  _globals['_CLIENT']._serialized_end=1943
+  _globals['_CLIENT_STATE']._serialized_start=527
+  _globals['_CLIENT_STATE']._serialized_end=614
+  _globals['_GRANT']._serialized_start=1946
+  _globals['_GRANT']._serialized_end=2137
+  _globals['_AUDITENTRY']._serialized_start=2140
+  _globals['_AUDITENTRY']._serialized_end=2405
 # @@protoc_insertion_point(module_scope)

@@ -10,47 +10,6 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class Kind(_message.Message):
-    __slots__ = ("resource_name", "kind", "display_name", "aliases", "fields", "market_types", "environments")
-    class Need(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-        __slots__ = ()
-        NEED_UNSPECIFIED: _ClassVar[Kind.Need]
-        NEED_REQUIRED: _ClassVar[Kind.Need]
-        NEED_EXPECTED: _ClassVar[Kind.Need]
-        NEED_OPTIONAL: _ClassVar[Kind.Need]
-    NEED_UNSPECIFIED: Kind.Need
-    NEED_REQUIRED: Kind.Need
-    NEED_EXPECTED: Kind.Need
-    NEED_OPTIONAL: Kind.Need
-    class Field(_message.Message):
-        __slots__ = ("name", "need", "ccxt_name", "aliases", "maskable")
-        NAME_FIELD_NUMBER: _ClassVar[int]
-        NEED_FIELD_NUMBER: _ClassVar[int]
-        CCXT_NAME_FIELD_NUMBER: _ClassVar[int]
-        ALIASES_FIELD_NUMBER: _ClassVar[int]
-        MASKABLE_FIELD_NUMBER: _ClassVar[int]
-        name: str
-        need: Kind.Need
-        ccxt_name: str
-        aliases: _containers.RepeatedScalarFieldContainer[str]
-        maskable: bool
-        def __init__(self, name: _Optional[str] = ..., need: _Optional[_Union[Kind.Need, str]] = ..., ccxt_name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., maskable: _Optional[bool] = ...) -> None: ...
-    RESOURCE_NAME_FIELD_NUMBER: _ClassVar[int]
-    KIND_FIELD_NUMBER: _ClassVar[int]
-    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
-    ALIASES_FIELD_NUMBER: _ClassVar[int]
-    FIELDS_FIELD_NUMBER: _ClassVar[int]
-    MARKET_TYPES_FIELD_NUMBER: _ClassVar[int]
-    ENVIRONMENTS_FIELD_NUMBER: _ClassVar[int]
-    resource_name: str
-    kind: str
-    display_name: str
-    aliases: _containers.RepeatedScalarFieldContainer[str]
-    fields: _containers.RepeatedCompositeFieldContainer[Kind.Field]
-    market_types: _containers.RepeatedScalarFieldContainer[str]
-    environments: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, resource_name: _Optional[str] = ..., kind: _Optional[str] = ..., display_name: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., fields: _Optional[_Iterable[_Union[Kind.Field, _Mapping]]] = ..., market_types: _Optional[_Iterable[str]] = ..., environments: _Optional[_Iterable[str]] = ...) -> None: ...
-
 class Exchange(_message.Message):
     __slots__ = ("resource_name", "id", "name", "kind", "environment", "labels", "market_types", "hidden", "state", "lock_reason", "configurations", "created_at", "updated_at", "etag")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):

@@ -12,7 +12,7 @@ from vaultd_client.cli.parsing import DESCRIPTOR
 from vaultd_client.cli.secrets_in import wiped
 from vaultd_client.cli.terminal import Terminal
 from vaultd_client.fields import FieldValues
-from vaultd_client.models import Kind, KindField
+from vaultd_client.kinds import Kind, KindField
 
 INSTEAD = "--fields-fd"
 LABELS = {

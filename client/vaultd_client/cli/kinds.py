@@ -5,7 +5,7 @@ import click
 from vaultd_client.cli.completion import KIND
 from vaultd_client.cli.session import Group, Session, plain
 from vaultd_client.cli.terminal import facts, table
-from vaultd_client.models import Kind
+from vaultd_client.kinds import Kind
 
 
 @click.group(cls=Group)
