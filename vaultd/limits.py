@@ -108,6 +108,10 @@ MAX_FIELDS_BYTES: Final = 24 * KIB
 """One serialized key pair; two sealed ones fit a signed request."""
 MAX_EXTRA: Final = 16
 MAX_PERMISSIONS: Final = 32
+MAX_SHARED_EXCHANGES: Final = 64
+"""Exchanges looked at for a second user of a key pair when everything is granted; a person reads no more."""
+MAX_SHARERS_SHOWN: Final = 5
+"""Names of other users of a key pair in one notice."""
 MAX_GRANTS_PER_CLIENT: Final = 256
 MAX_CLIENTS: Final = 10_000
 MASK_FULL_CHARS: Final = 16

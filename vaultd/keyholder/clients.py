@@ -12,7 +12,7 @@ from vaultd.errors import (
     PermissionDeniedError,
     RecordInvalidError,
 )
-from vaultd.keyholder import exchanges, policy, records
+from vaultd.keyholder import exchanges, policy, records, sharing
 from vaultd.keyholder.calls import Caller
 from vaultd.keyholder.clock import boot_ns
 from vaultd.keyholder.loop import Ask, Task
@@ -162,7 +162,8 @@ def create_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request:
         detail=f"{row.grant} to {client.name}",
     )
     yield from holder.commit(unlocked, entry, [(None, row)])
-    return pb.CreateGrantResponse(grant=messages.grant(row, client.name))
+    notices = yield from sharing.notices(holder, unlocked, client.client, exchange, given.configuration)
+    return pb.CreateGrantResponse(grant=messages.grant(row, client.name), notices=notices)
 
 
 def delete_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.DeleteGrantRequest) -> Task:
@@ -202,6 +203,10 @@ def explain(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.E
         if not any(row.configuration == request.configuration and row.state == "ACTIVE" for row in known):
             allowed, rule = False, "no-credential"
             steps.append(f"exchange {exchange.name} has no active {request.configuration} key pair")
+    if allowed:
+        steps += yield from sharing.notices(
+            holder, unlocked, client.client, exchange.exchange, request.configuration
+        )
     holder.calls.denials.write_first()
     found = yield Ask(
         "audit-before", {"before": 0, "limit": 5, "client": client.name, "exchange": "", "decision": "deny"}

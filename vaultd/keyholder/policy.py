@@ -86,6 +86,11 @@ def may_reveal(
     return Decision(allowed=False, rule=denied, steps=tuple(steps), rate_limited=rate_limited)
 
 
+def covers(grant: GrantRow, exchange: str, configuration: str, now_ms: int) -> bool:
+    """Says whether a grant is for this half of this exchange, and has not ended; its rate is another matter."""
+    return not _problem(grant, exchange, configuration, now_ms)
+
+
 def _problem(grant: GrantRow, exchange: str, configuration: str, now_ms: int) -> str:
     if grant.operation != REVEAL:
         return "for another operation"

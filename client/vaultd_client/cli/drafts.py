@@ -2,10 +2,12 @@
 
 Accepted are a flat key pair (`{"api_key": ..., "secret": ...}`), two halves (`readConfiguration` and
 `writeConfiguration`), and around them `name`, `kind`, `environment`, `labels`, `market_types` and `hidden`, under the
-names that other services use. Names of fields are resolved with the catalogue's aliases; what is unknown names itself.
+names that other services use; and the file that Coinbase hands out with a key (`{"name": ..., "privateKey": ...}`).
+Names of fields are resolved with the catalogue's aliases; what is unknown names itself.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +23,9 @@ HALVES = {
 KIND_NAMES = ("kind", "venue", "market_code", "type")
 """First found wins: where a document has `venue`, its `type` says something else."""
 MARKET_TYPE_NAMES = ("market_types", "types_to_create")
+COINBASE = "coinbase"
+_COINBASE_KEY = re.compile(r"(organizations/[0-9a-f-]{36}/apiKeys/)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+"""How Coinbase names a key: in full for one in PEM, by the last part alone for an Ed25519 one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ def draft(document: object) -> Draft:
     """
     if not isinstance(document, dict):
         raise invalid("document", "must be a JSON object")
-    rest = {key: value for key, value in document.items() if value is not None}
+    rest = _from_coinbase({key: value for key, value in document.items() if value is not None})
     halves = {half: _object(half, value) for half, names in HALVES.items() if (value := _take(rest, names)) is not None}
     kind = _text("kind", _take(rest, KIND_NAMES[:3]) or _take(rest, KIND_NAMES[3:]))
     rest.pop("type", None)
@@ -81,6 +86,14 @@ def draft(document: object) -> Draft:
     configurations = halves or ({"": rest} if rest else {})
     checked = {half: _fields(fields) for half, fields in configurations.items()}
     return Draft(name, kind, environment, labels, market_types, hidden, checked)
+
+
+def _from_coinbase(document: dict[str, Any]) -> dict[str, Any]:
+    """Returns the document, and where it is Coinbase's file, what it means: its `name` is the key's, not the exchange's."""
+    for named in ("name", "id"):
+        if document.keys() == {named, "privateKey"} and _COINBASE_KEY.fullmatch(str(document[named])):
+            return {"kind": COINBASE, "api_key": document[named], "secret": document["privateKey"]}
+    return document
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -38,6 +38,8 @@ def grant(
     with session.client() as vault:
         made = vault.create_grant(client, exchange, configuration, not_after=until, rate=rate)
         names = exchange_names(vault)
+    for notice in made.notices:
+        session.terminal.warn(notice)
     session.terminal.result(plain(made), grant_text(made, names))
 
 

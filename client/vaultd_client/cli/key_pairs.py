@@ -1,6 +1,8 @@
 """How a key pair is handed over: as JSON on a descriptor, or field by field as the catalogue of kinds asks."""
 
+import functools
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,7 +11,8 @@ from vaultd_client.cli import prompts
 from vaultd_client.cli.drafts import Draft, draft, draft_from
 from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.parsing import DESCRIPTOR
-from vaultd_client.cli.secrets_in import wiped
+from vaultd_client.cli.secrets_in import opened, wiped
+from vaultd_client.cli.session import Session
 from vaultd_client.cli.terminal import Terminal
 from vaultd_client.fields import FieldValues
 from vaultd_client.kinds import Kind, KindField
@@ -31,12 +34,25 @@ LABELS = {
 
 
 def document_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that name where a JSON document comes from."""
-    from_stdin = click.option("--from-stdin", is_flag=True, help="Read the key pair as JSON from stdin.")
-    from_descriptor = click.option(
-        "--fields-fd", type=DESCRIPTOR, help="Read the key pair as JSON from this descriptor."
-    )
-    return from_stdin(from_descriptor(command))
+    """Adds the options that name where a JSON document comes from; the command gets `from_stdin` and `fields_fd`."""
+
+    @click.option("--from-stdin", is_flag=True, help="Read the key pair as JSON from stdin.")
+    @click.option("--fields-fd", type=DESCRIPTOR, help="Read the key pair as JSON from this descriptor.")
+    @click.option("--from-file", type=click.Path(path_type=Path), help="Read it from a file, such as Coinbase's.")
+    @functools.wraps(command)
+    def with_document(*arguments: Any, from_file: Path | None, fields_fd: int | None, **options: Any) -> Any:
+        if from_file is None:
+            return command(*arguments, fields_fd=fields_fd, **options)
+        if fields_fd is not None:
+            raise Failure("--from-file and --fields-fd exclude each other", "leave one out")
+        with opened("--from-file", from_file) as descriptor:
+            answer = command(*arguments, fields_fd=descriptor, **options)
+        click.get_current_context().ensure_object(Session).terminal.note(
+            f"{from_file} still holds the secret: delete it once the key pair is known to work."
+        )
+        return answer
+
+    return with_document
 
 
 def document(*, from_stdin: bool, fields_fd: int | None) -> Draft | None:
@@ -72,19 +88,24 @@ def single(given: Draft, configuration: str) -> FieldValues:
 def ask_pair(terminal: Terminal, kind: Kind, configuration: str) -> Mapping[str, str]:
     """Asks for the fields of a key pair: those that the kind requires, then those it expects, which may stay empty.
 
+    What is typed goes to the vault as it is: cleaning and judging it is the keyholder's.
+
     Raises:
         Failure: There is no terminal.
     """
     terminal.note(f"{kind.display_name}, {configuration} key pair. Secrets are not shown while you type.")
+    terminal.note(f"How to make one, with which rights: vaultctl kinds show {kind.kind}")
+    if kind.notice:
+        terminal.warn(kind.notice)
     fields: dict[str, str] = {}
     for field in kind.fields:
         if field.need not in {"REQUIRED", "EXPECTED"}:
             continue
         value = _ask_field(field)
-        while not value and field.need == "REQUIRED":
+        while not value.strip() and field.need == "REQUIRED":
             terminal.note(f"{field.name} is required for {kind.kind}.")
             value = _ask_field(field)
-        if value:
+        if value.strip():
             fields[field.name] = value
     return fields
 
@@ -96,6 +117,6 @@ def _ask_field(field: KindField) -> str:
     typed = prompts.secret(question, instead=INSTEAD)
     with wiped(typed):
         try:
-            return typed.decode().strip()
+            return typed.decode()
         except UnicodeDecodeError:
             raise Failure(f"{field.name} is not UTF-8 text", "paste it again, or use --fields-fd") from None

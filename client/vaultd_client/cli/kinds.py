@@ -1,10 +1,14 @@
-"""`vaultctl kinds`: the exchanges that the vault knows, and the fields of their key pairs."""
+"""`vaultctl kinds`: the exchanges that the vault knows, the fields of their key pairs, and how to make a key there."""
+
+import difflib
 
 import click
 
 from vaultd_client.cli.completion import KIND
+from vaultd_client.cli.kind_views import kind_page, kind_table
 from vaultd_client.cli.session import Group, Session, plain
-from vaultd_client.cli.terminal import facts, table
+from vaultd_client.client import VaultClient
+from vaultd_client.errors import NotFoundError
 from vaultd_client.kinds import Kind
 
 
@@ -14,42 +18,56 @@ def kinds() -> None:
 
 
 @kinds.command("list")
+@click.argument("search", default="")
+@click.option("--market-type", help="Only those that trade it: spot, margin, swap, future or option.")
+@click.option("--environment", type=click.Choice(["testnet", "demo"]), help="Only those that have it.")
+@click.option("--gone/--living", default=None, help="Only those that are gone, or only those that are not.")
 @click.pass_obj
-def list_kinds(session: Session) -> None:
-    """List the kinds with the fields that they need."""
+def list_kinds(
+    session: Session, *, search: str, market_type: str | None, environment: str | None, gone: bool | None
+) -> None:
+    """List the kinds with the fields that they need.
+
+    SEARCH is part of any name that an exchange has or had, such as okex. A field with a question mark may stay empty.
+    """
+
+    def wanted(kind: Kind) -> bool:
+        return (
+            kind.called(search)
+            and (market_type is None or not kind.market_types or market_type in kind.market_types)
+            and (environment is None or environment in kind.environments)
+            and (gone is None or (kind.tombstone is not None) == gone)
+        )
+
     with session.client() as client:
-        found = client.kinds()
-    rows = [(each.kind, each.display_name, _fields(each, "REQUIRED"), _fields(each, "EXPECTED")) for each in found]
-    session.terminal.result({"kinds": plain(found)}, table(("KIND", "EXCHANGE", "REQUIRED", "EXPECTED"), rows))
+        found = [kind for kind in client.kinds() if wanted(kind)]
+    if not found:
+        session.terminal.note("No kind fits. Any venue can be stored as `custom`: vaultctl kinds show custom")
+    session.terminal.result({"kinds": plain(found)}, *([kind_table(found)] if found else []))
 
 
 @kinds.command()
 @click.argument("kind", type=KIND)
 @click.pass_obj
 def show(session: Session, *, kind: str) -> None:
-    """Show the fields, names and market types of one kind."""
+    """Show what one kind needs, what to know of it, and how to create a key there.
+
+    KIND is any name that the exchange has or had.
+    """
     with session.client() as client:
-        found = client.kind(kind)
-    about = {
-        "kind": found.kind,
-        "exchange": found.display_name,
-        "also called": ", ".join(found.aliases),
-        "environments": ", ".join(found.environments),
-        "market types": ", ".join(found.market_types) or "any",
-    }
-    rows = [
-        (
-            field.name,
-            field.need.lower(),
-            field.ccxt_name or "-",
-            "yes" if field.maskable else "never",
-            ", ".join(field.aliases),
-        )
-        for field in found.fields
-    ]
-    fields = table(("FIELD", "NEED", "CCXT", "SHOWN MASKED", "ALSO CALLED"), rows)
-    session.terminal.result(plain(found), facts({name: text for name, text in about.items() if text}), "", fields)
+        try:
+            found = client.kind(kind)
+        except NotFoundError as error:
+            raise NotFoundError(
+                error.message, reason=error.reason, fields=error.fields, hint=_hint(client, kind)
+            ) from None
+    if found.notice:
+        session.terminal.warn(found.notice)
+    session.terminal.result(plain(found), *kind_page(found))
 
 
-def _fields(kind: Kind, need: str) -> str:
-    return ", ".join(field.name for field in kind.fields if field.need == need)
+def _hint(client: VaultClient, wanted: str) -> str:
+    """Says which kinds have a name like this one."""
+    names = {name.lower(): kind for kind in client.kinds() for name in (kind.kind, kind.display_name, *kind.aliases)}
+    near = dict.fromkeys(names[name].kind for name in difflib.get_close_matches(wanted.lower(), names, n=3, cutoff=0.7))
+    return f"vaultctl kinds show {' or '.join(near)}" if near else "vaultctl kinds list, or use --kind custom"

@@ -13,6 +13,7 @@ import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from vaultd_client.cli.failure import Failure
 
@@ -73,6 +74,24 @@ def check_descriptor(option: str, descriptor: int) -> None:
             f"{option}: file descriptor {descriptor} is a terminal, which would show the secret",
             f"leave {option} out to be asked, or redirect the descriptor from a file or a pipe",
         )
+
+
+@contextmanager
+def opened(option: str, path: Path) -> Iterator[int]:
+    """Opens a file to read for the time of the body.
+
+    Raises:
+        Failure: It cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        reason = (error.strerror or "not readable").lower()
+        raise Failure(f"{option}: {path}: {reason}", "name a file that you can read, or use --from-stdin") from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def line_from(option: str, descriptor: int) -> bytearray:

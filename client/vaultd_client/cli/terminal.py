@@ -31,6 +31,7 @@ STYLES = {
     "ACTIVE": "green", "UNLOCKED": "green", "ok": "green", "allow": "green", "yes": "green",
     "LOCKED": "yellow", "DISABLED": "yellow", "PREVIOUS": "yellow", "STAGED": "yellow", "fallback": "yellow",
     "REVOKED": "red", "UNINITIALIZED": "red", "deny": "red", "INVALID": "red",
+    "closed": "red", "dropped by ccxt": "yellow",
 }  # fmt: skip
 
 
@@ -165,11 +166,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 
 
 def facts(pairs: Mapping[str, object]) -> Table:
-    """Returns a table of two columns, name and value, without a header."""
+    """Returns a table of two columns, name and value, without a header; a tuple is shown line by line."""
     made = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     made.add_column(style="bold", no_wrap=True)
     made.add_column(overflow="fold")
     for name, value in pairs.items():
-        text = clean(str(value))
+        text = "\n".join(clean(str(line)) for line in (value if isinstance(value, tuple) else (value,)))
         made.add_row(name, Text(text, style=STYLES.get(text, "")))
     return made
