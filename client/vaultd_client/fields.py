@@ -49,7 +49,9 @@ def credential_fields(given: FieldValues, kind: Kind | None) -> resources_pb2.Cr
     values: dict[str, str] = {}
     faults: dict[str, str] = {}
     if isinstance(free, Mapping) and all(_is_text(name) for name in free):
-        given |= {f"{EXTRA}.{name}": value for name, value in free.items()}
+        entries = {f"{_ENTRY}{name}": value for name, value in free.items()}
+        faults = dict.fromkeys(entries.keys() & given.keys(), "is given twice")
+        given |= entries
     else:
         faults[EXTRA] = "must map names to text"
     for name, value in given.items():

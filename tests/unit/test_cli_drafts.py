@@ -53,6 +53,18 @@ def test_a_pair_alone() -> None:
     assert made.configurations == {"": PAIR}
 
 
+@pytest.mark.parametrize("named", ["name", "id"])
+def test_the_file_that_coinbase_hands_out(named: str) -> None:
+    uuid = "01234567-89ab-cdef-0123-456789abcdef"
+    key = f"organizations/{uuid}/apiKeys/{uuid}" if named == "name" else uuid
+    made = draft({named: key, "privateKey": "canary"})
+    assert (made.name, made.kind) == ("", "coinbase")
+    assert made.configurations == {"": {"api_key": key, "secret": "canary"}}
+    other = draft({"name": "my agent", "privateKey": "0x11"})
+    assert (other.name, other.kind, other.configurations) == ("my agent", "", {"": {"privateKey": "0x11"}})
+    assert draft({"name": key, "privateKey": "canary", "kind": "coinbase"}).configurations == {"": {"privateKey": "canary"}}
+
+
 def test_the_daemons_own_names() -> None:
     document = {
         "name": "main", "kind": "okx", "environment": "demo", "labels": {"team": "a"}, "market_types": ["spot"],

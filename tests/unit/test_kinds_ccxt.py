@@ -10,7 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from vaultd.kinds import Catalogue, Kind, ReadablePath
+from vaultd.keyholder.cleaning import cleaned
+from vaultd.kinds import Catalogue, Kind, ReadablePath, judge
+from vaultd.kinds import Encoding as Form
 
 CANARY = "CANARY PASSPHRASE"
 
@@ -176,3 +178,67 @@ def test_every_permission_endpoint_is_a_method_of_its_ccxt_class(ccxt: Any, cata
             checked += 1
     assert checked > 20
     assert not hasattr(ccxt.kraken(), "privatePostGetApiKeyNonsense")
+
+
+def test_every_id_of_ccxt_is_a_kind_under_its_own_name_and_no_old_name_is_one(ccxt: Any, catalogue: Catalogue) -> None:
+    for name in ccxt.exchanges:
+        kind, notice = catalogue.get(name)
+        assert (kind.kind, kind.tombstone, notice) == (name, None, None)
+    others = {each for kind in catalogue.all() for each in (*kind.aliases, *kind.old_names)}
+    others |= {kind.kind for kind in catalogue.all() if not kind.in_ccxt}
+    assert {"huobi", "gateio", "okex", "coinbasepro", "bittrex", "bitmex", "nash"} <= others
+    assert not others & set(ccxt.exchanges)
+
+
+# --- what is refused at entry is what ccxt could not use ------------------------------------------------------------
+
+
+def signed(ccxt: Any, kind: str, **credentials: str) -> int:
+    """How many endpoints of a kind can be signed with these credentials."""
+    exchange = getattr(ccxt, kind)({"apiKey": "k" * 20, "password": "p", "accountId": "42", "uid": "42", **credentials})
+    found = 0
+    for method, trail, path in list(endpoints(exchange.api)):
+        if "public" in trail:
+            continue
+        try:
+            exchange.sign(path, trail, method, {})
+        except Exception:  # noqa: BLE001 - what is counted
+            continue
+        found += 1
+    return found
+
+
+GOOD = {Form.BASE64: base64.b64encode(b"s" * 32).decode(), Form.BASE58: "4w" * 22}
+BAD = "no*encoding*at*all!"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["kraken", "krakenfutures", "coinbaseexchange", "btcmarkets", "btcturk", "backpack", "modetrade", "woofipro"],
+)
+def test_a_secret_that_is_refused_is_one_that_ccxt_cannot_sign_with(ccxt: Any, catalogue: Catalogue, kind: str) -> None:
+    known = catalogue.get(kind)[0]
+    (form,) = [form for form in known.key_formats if form.field == "secret"]
+    good = GOOD[form.any_of[0].encoding]
+    assert form.refuse
+    assert "secret" in judge(known, {"secret": BAD}, {}).problems
+    assert "secret" not in judge(known, {"secret": good}, {}).problems
+    assert signed(ccxt, kind, secret=good) > signed(ccxt, kind, secret=BAD)
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\\n", " "])
+@pytest.mark.parametrize("kind", ["binance", "revolutx"])
+def test_a_private_key_signs_in_ccxt_as_the_vault_stores_it_whatever_it_came_in(
+    ccxt: Any, kind: str, line_end: str
+) -> None:
+    pem = Ed25519PrivateKey.from_private_bytes(b"p" * 32).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    given = pem.decode().replace("\n", line_end)
+    field = {"binance": "secret", "revolutx": "privateKey"}[kind]
+    others = {"revolutx": {"secret": "x"}}.get(kind, {})
+    as_is = signed(ccxt, kind, **{**others, field: pem.decode()})
+    assert as_is > 10
+    assert signed(ccxt, kind, **{**others, field: cleaned(given)}) == as_is
+    if line_end == "\\n":
+        assert signed(ccxt, kind, **{**others, field: given}) < as_is, "the control: cleaning is needed"

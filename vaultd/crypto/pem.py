@@ -66,6 +66,8 @@ def public_half(pem: str) -> PublicHalf:
         raise UnusableKeyError("is a public key, which belongs at the exchange: hand over the private key it was made of")
     if "CERTIFICATE" in label:
         raise UnusableKeyError("is a certificate or a request for one: hand over the private key")
+    if pem.count(BEGIN) > 1:
+        raise UnusableKeyError("has more than one block: hand over the one of the private key alone")
     key = _loaded(pem.encode())
     if isinstance(key, Ed25519PrivateKey):
         algorithm = "Ed25519"

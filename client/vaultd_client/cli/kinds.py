@@ -50,9 +50,10 @@ def list_kinds(
 @click.argument("kind", type=KIND)
 @click.pass_obj
 def show(session: Session, *, kind: str) -> None:
-    """Show what one kind needs, what to know of it, and how to create a key there.
+    """Show one kind, and how to create a key there.
 
-    KIND is any name that the exchange has or had.
+    What to fill in and in which form, what to know of the venue, and the least rights of a key. KIND is any name that
+    the exchange has or had.
     """
     with session.client() as client:
         try:

@@ -69,6 +69,8 @@ def check_descriptor(option: str, descriptor: int) -> None:
             f"{option}: file descriptor {descriptor} is not open",
             f"open it in the shell, such as: vaultctl ... {option} {descriptor} {descriptor}< FILE",
         ) from None
+    if stat.S_ISDIR(mode):
+        raise Failure(f"{option}: that is a directory", "name the file that holds the secret")
     if stat.S_ISCHR(mode) and os.isatty(descriptor):
         raise Failure(
             f"{option}: file descriptor {descriptor} is a terminal, which would show the secret",
