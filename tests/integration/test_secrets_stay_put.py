@@ -1,6 +1,7 @@
 """Promise: a secret is in the keyholder's secret memory and in the client that asked for it, and nowhere else.
 
-Canaries go the way of every secret: as passphrase, wrong passphrase, recovery code, api key, secret, next version. Then
+Canaries go the way of every secret: as passphrase, wrong passphrase, recovery code, api key, secret, next version,
+private keys in PEM, which the keyholder parses, one that is refused. Then
 everything that another could read is searched for them: memory, arguments and environment of both processes, log,
 database, write-ahead log, anchor, audit. The controls show that the search finds what is there.
 """
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.support.daemon import CHEAP, Daemon, new_daemon
 from tests.support.gate_house import as_root
@@ -27,7 +30,7 @@ from tests.support.memory import (
     scan_files,
     scan_memory,
 )
-from vaultd_client import ClientKey
+from vaultd_client import ClientKey, VaultClient
 from vaultd_client.errors import UnlockError, VaultClientError
 
 NAMES = ("passphrase", "wrong passphrase", "new passphrase", "api key", "secret", "write secret", "next secret", "refused")
@@ -68,6 +71,7 @@ def scene() -> Iterator[Scene]:
             admin.create_exchange("main", "binance", {"read": read, "write": write})
             with pytest.raises(VaultClientError):  # the way of an error: a field that binance does not have
                 admin.create_exchange("bad", "binance", {"read": read | {"login": words["refused"]}})
+            keys = private_keys(admin)
             admin.allow_client("bot", bot.public_key, os.getuid())
             admin.create_grant("bot", "main", "*")
         rotate(daemon, words["next secret"])
@@ -76,8 +80,40 @@ def scene() -> Iterator[Scene]:
             with pytest.raises(UnlockError):
                 unlocker.passphrase_change(wrong, new)
             unlocker.passphrase_change(old, new)
-        canaries = {name: word.encode() for name, word in words.items()} | {"recovery code": recovery}
+        canaries = {name: word.encode() for name, word in words.items()} | {"recovery code": recovery} | keys
         yield Scene(daemon, bot, canaries)
+
+
+def private_keys(admin: VaultClient) -> dict[str, bytes]:
+    """Stores keys in PEM, offers one that is refused, and returns what is secret of them: raw and as base64 lines."""
+    keys: dict[str, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey] = {
+        "binance": ed25519.Ed25519PrivateKey.generate(),
+        "coinbase": ec.generate_private_key(ec.SECP256R1()),
+        "bybit": rsa.generate_private_key(65537, 2048),
+        "okx": ed25519.Ed25519PrivateKey.generate(),
+    }
+    found: dict[str, bytes] = {}
+    for kind, key in keys.items():
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        pair = {"api_key": canary(), "secret": pem.replace("\n", "\r\n")}
+        if kind == "okx":
+            with pytest.raises(VaultClientError):
+                admin.create_exchange(kind, "coinbase", {"read": pair})
+        else:
+            admin.create_exchange(kind, kind, {"read": pair})
+        found[f"PEM of {kind}"] = pem.splitlines()[2 if kind == "bybit" else 1][-40:].encode()
+        if isinstance(key, ed25519.Ed25519PrivateKey):
+            found[f"seed of {kind}"] = key.private_bytes_raw()
+        elif isinstance(key, ec.EllipticCurvePrivateKey):
+            found |= numbers(f"scalar of {kind}", key.private_numbers().private_value, 32)
+        else:
+            found |= numbers(f"prime of {kind}", key.private_numbers().p, 128)
+    return found
+
+
+def numbers(name: str, number: int, size: int) -> dict[str, bytes]:
+    """Returns a number as DER has it and, in the order of its words, as OpenSSL calculates with it."""
+    return {f"{name}, {order}-endian": number.to_bytes(size, order)[:40] for order in ("big", "little")}
 
 
 def come_to(scene: Scene, when: str) -> None:
