@@ -110,6 +110,16 @@ def test_a_person_hears_that_a_venue_is_gone_before_a_secret_is_asked_for(house:
         assert person.leave() == 0
 
 
+def test_a_person_who_pastes_an_encrypted_or_public_key_is_asked_again_at_once(house: Daemon) -> None:
+    with person_at(house, "exchange", "add", "pasted", "--kind", "coinbase", "--configuration", "read") as person:
+        person.answer("API key: ", "01234567-89ab-cdef-0123-456789abcdef")
+        for label, says in (("ENCRYPTED PRIVATE KEY", "is encrypted"), ("PUBLIC KEY", "is a public key")):
+            person.answer("Secret: ", f"-----BEGIN {label}-----\nAAAA\n-----END {label}-----")
+            person.expect(says)
+        person.answer("Secret: ", "A" * 86 + "==")
+        assert person.leave() == 0
+
+
 def test_a_passphrase_is_stored_as_it_was_typed(house: Daemon) -> None:
     with person_at(house, "exchange", "add", "typed", "--kind", "okx", "--configuration", "read") as person:
         person.answer("API key: ", "  typed-key-0123456789  ")

@@ -1,8 +1,11 @@
 r"""Values of a key pair: what copying adds is taken off, what nobody can know is refused, a passphrase stays as it is."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vaultd.keyholder.cleaning import cleaned, problem
+from vaultd_client import cleaning as client
 
 BODY = "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC"  # RFC 8410, section 10.3
 PEM = f"-----BEGIN PRIVATE KEY-----\n{BODY}\n-----END PRIVATE KEY-----\n"
@@ -48,25 +51,25 @@ def test_a_free_entry_may_hold_blanks_and_letters_of_any_script() -> None:
     assert problem("a\nb", free=True) == "must not hold control characters"
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        PEM,
-        PEM.strip(),
-        f"\n\n  {PEM}  \n",
-        PEM.replace("\n", "\r\n"),
-        PEM.replace("\n", "\r"),
-        PEM.replace("\n", "\\n"),
-        PEM.replace("\n", "\\r\\n"),
-        PEM.replace("\n", "\n\n"),
-        PEM.replace("\n", "\n  "),
-        PEM.replace("\n", " "),
-        PEM.replace("\n", ""),
-        PEM.replace(BODY, f"{BODY[:30]}\n{BODY[30:]}"),
-    ],
-)
-def test_a_pem_gets_the_lines_it_should_have_whatever_it_came_in(given: str) -> None:
-    assert cleaned(given) == PEM
+FORMS = [
+    PEM,
+    PEM.strip(),
+    f"\n\n  {PEM}  \n",
+    PEM.replace("\n", "\r\n"),
+    PEM.replace("\n", "\r"),
+    PEM.replace("\n", "\\n"),
+    PEM.replace("\n", "\\r\\n"),
+    PEM.replace("\n", "\n\n"),
+    PEM.replace("\n", "\n  "),
+    PEM.replace("\n", " "),
+    PEM.replace("\n", ""),
+    PEM.replace(BODY, f"{BODY[:30]}\n{BODY[30:]}"),
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_pem_gets_the_lines_it_should_have_whatever_it_came_in(form: str) -> None:
+    assert cleaned(form) == PEM
     assert problem(PEM) == ""
 
 
@@ -76,7 +79,7 @@ def test_long_lines_are_cut_at_64() -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "blocks",
     [
         f"-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n{BODY}\n-----END EC PRIVATE KEY-----\n",
         PEM + PEM,
@@ -84,9 +87,9 @@ def test_long_lines_are_cut_at_64() -> None:
         "-----BEGIN PRIVATE KEY-----\n!!!\n-----END PRIVATE KEY-----\n",
     ],
 )
-def test_what_is_no_single_block_of_base64_keeps_its_lines_for_the_parser_to_judge(given: str) -> None:
-    assert cleaned(given) == given.strip() + "\n"
-    assert cleaned(given.replace("\n", "\\r\\n")) == given.strip() + "\n"
+def test_what_is_no_single_block_of_base64_keeps_its_lines_for_the_parser_to_judge(blocks: str) -> None:
+    assert cleaned(blocks) == blocks.strip() + "\n"
+    assert cleaned(blocks.replace("\n", "\\r\\n")) == blocks.strip() + "\n"
 
 
 def test_the_curve_before_a_key_is_taken_off_and_no_other_block_is() -> None:
@@ -99,3 +102,37 @@ def test_the_curve_before_a_key_is_taken_off_and_no_other_block_is() -> None:
 def test_cleaning_what_is_clean_changes_nothing() -> None:
     for value in (PEM, "abc", "", PEM + PEM, PEM[:60]):
         assert cleaned(cleaned(value)) == cleaned(value)
+
+
+# --- the client's own, for those who use a value before it is stored ------------------------------------------------
+
+
+PIECES = st.sampled_from(
+    ["-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "-----BEGIN EC PARAMETERS-----", "-----END EC PARAMETERS-----",
+     BODY, BODY[:31], "\n", "\r\n", "\\n", "\\r", " ", "=", "Proc-Type: 4,ENCRYPTED", "\u00e4"]
+)  # fmt: skip
+
+
+@given(st.lists(st.one_of(PIECES, st.text(max_size=3)), max_size=12).map("".join), st.booleans())
+def test_the_client_cleans_as_the_keyholder_does(value: str, verbatim: bool) -> None:
+    assert client.cleaned(value, verbatim=verbatim) == cleaned(value, verbatim=verbatim)
+
+
+@pytest.mark.parametrize("form", [*FORMS, PEM + PEM, " abc ", ""])
+def test_the_client_cleans_known_forms_as_the_keyholder_does(form: str) -> None:
+    assert client.cleaned(form) == cleaned(form)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (PEM.replace("PRIVATE", "ENCRYPTED PRIVATE"), "is encrypted"),
+        (PEM.replace("PRIVATE KEY-----\n", "EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"), "is encrypted"),
+        (PEM.replace("PRIVATE", "PUBLIC"), "is a public key"),
+        (PEM, ""),
+        ("PUBLIC KEY and ENCRYPTED are words", ""),
+    ],
+)
+def test_a_person_hears_at_once_of_a_pem_that_cannot_be_used(value: str, says: str) -> None:
+    assert says in client.unusable(value)
+    assert bool(client.unusable(value)) == bool(says)

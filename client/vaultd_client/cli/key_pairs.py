@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from vaultd_client.cleaning import unusable
 from vaultd_client.cli import prompts
 from vaultd_client.cli.drafts import Draft, draft, draft_from
 from vaultd_client.cli.failure import Failure
@@ -88,7 +89,8 @@ def single(given: Draft, configuration: str) -> FieldValues:
 def ask_pair(terminal: Terminal, kind: Kind, configuration: str) -> Mapping[str, str]:
     """Asks for the fields of a key pair: those that the kind requires, then those it expects, which may stay empty.
 
-    What is typed goes to the vault as it is: cleaning and judging it is the keyholder's.
+    What is typed goes to the vault as it is: cleaning and judging it is the keyholder's. Asked again is only where a
+    person would otherwise have typed everything in vain.
 
     Raises:
         Failure: There is no terminal.
@@ -102,12 +104,18 @@ def ask_pair(terminal: Terminal, kind: Kind, configuration: str) -> Mapping[str,
         if field.need not in {"REQUIRED", "EXPECTED"}:
             continue
         value = _ask_field(field)
-        while not value.strip() and field.need == "REQUIRED":
-            terminal.note(f"{field.name} is required for {kind.kind}.")
+        while problem := _early(kind, field, value):
+            terminal.note(problem)
             value = _ask_field(field)
         if value.strip():
             fields[field.name] = value
     return fields
+
+
+def _early(kind: Kind, field: KindField, value: str) -> str:
+    if not value.strip():
+        return f"{field.name} is required for {kind.kind}." if field.need == "REQUIRED" else ""
+    return "" if field.verbatim else unusable(value)
 
 
 def _ask_field(field: KindField) -> str:
