@@ -45,7 +45,9 @@ def kind_table(kinds: Sequence[Kind]) -> Table:
         )
         for kind in kinds
     ]
-    return table(("KIND", "EXCHANGE", "FIELDS", "MARKETS", "TEST NETWORK", "STATE"), rows)
+    made = table(("KIND", "EXCHANGE", "FIELDS", "MARKETS", "TEST NETWORK", "STATE"), rows)
+    made.columns[0].no_wrap = True  # an identifier that is to be typed is not broken
+    return made
 
 
 def state(kind: Kind) -> str:
