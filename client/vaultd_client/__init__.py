@@ -3,7 +3,8 @@
 from vaultd_client import VaultClient
 
 with VaultClient() as vault:
-    exchange = ccxt.binance(vault.ccxt("main"))
+    exchange = vault.ccxt("main", "read")
+    print(exchange.fetch_balance())
 """
 
 from vaultd_client.aio import AsyncVaultClient
@@ -24,6 +25,7 @@ from vaultd_client.errors import (
     UninitializedError,
     UnlockDelayedError,
     UnlockError,
+    UnsupportedError,
     UntrustedVaultError,
     VaultClientError,
 )
@@ -86,6 +88,7 @@ __all__ = [
     "UnlockError",
     "UnlockStatus",
     "Unlocked",
+    "UnsupportedError",
     "UntrustedVaultError",
     "Vault",
     "VaultClient",

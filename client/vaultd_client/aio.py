@@ -13,6 +13,8 @@ from vaultd_client import calls, channel
 from vaultd_client.channel import KeySource, SocketPath
 from vaultd_client.errors import VaultClientError
 from vaultd_client.fields import FieldValues
+from vaultd_client.integrations import ccxt as integration
+from vaultd_client.integrations.ccxt import Flavour
 from vaultd_client.kinds import Kind
 from vaultd_client.models import Access, AuditEntry, AuditReport, Client, Exchange, Grant, Vault
 from vaultd_client.revealed import RevealedCredential
@@ -81,9 +83,17 @@ class AsyncVaultClient:
         """Returns one half of an exchange in plaintext."""
         return await self._run(calls.reveal(self._session, exchange, configuration, version))
 
-    async def ccxt(self, exchange: str, configuration: str = "read") -> dict[str, str]:
-        """Returns what a ccxt constructor takes, in plaintext: `ccxt.binance(client.ccxt("main"))`."""
-        return (await self.reveal(exchange, configuration)).ccxt()
+    async def ccxt(
+        self, exchange: str, configuration: str = "read", *, flavour: Flavour = "async", **options: Any
+    ) -> Any:
+        """Returns an exchange of `ccxt.async_support` (or `ccxt.pro`) that is ready for use. Close it in the end."""
+        # Importing ccxt takes about a second, in which the bot's other tasks go on.
+        await asyncio.to_thread(integration.load, flavour)
+        return integration.build(await self.reveal(exchange, configuration), flavour, **options)
+
+    async def ccxt_config(self, exchange: str, configuration: str = "read") -> dict[str, str]:
+        """Returns the credentials as ccxt's constructors take them, in plaintext."""
+        return (await self.reveal(exchange, configuration)).ccxt_config()
 
     async def create_exchange(
         self,

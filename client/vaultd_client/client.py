@@ -12,6 +12,8 @@ from vaultd_client import calls, channel
 from vaultd_client.channel import KeySource, SocketPath
 from vaultd_client.errors import VaultClientError
 from vaultd_client.fields import FieldValues
+from vaultd_client.integrations import ccxt as integration
+from vaultd_client.integrations.ccxt import Flavour
 from vaultd_client.kinds import Kind
 from vaultd_client.models import Access, AuditEntry, AuditReport, Client, Exchange, Grant, Vault
 from vaultd_client.revealed import RevealedCredential
@@ -90,9 +92,26 @@ class VaultClient:
         """
         return self._run(calls.reveal(self._session, exchange, configuration, version))
 
-    def ccxt(self, exchange: str, configuration: str = "read") -> dict[str, str]:
-        """Returns what a ccxt constructor takes, in plaintext: `ccxt.binance(client.ccxt("main"))`."""
-        return self.reveal(exchange, configuration).ccxt()
+    def ccxt(
+        self, exchange: str, configuration: str = "read", *, flavour: Flavour = "sync", **options: Any
+    ) -> Any:
+        """Returns a ccxt exchange that is ready for use: `vault.ccxt("main").fetch_balance()`.
+
+        Args:
+            exchange: Name, id or resource name.
+            configuration: `read` or `write`.
+            flavour: `sync`, `async` or `pro`.
+            options: What else ccxt's constructor takes, such as `timeout` or `options`; see `integrations.ccxt.build`.
+        """
+        integration.load(flavour)
+        return integration.build(self.reveal(exchange, configuration), flavour, **options)
+
+    def ccxt_config(self, exchange: str, configuration: str = "read") -> dict[str, str]:
+        """Returns the credentials as ccxt's constructors take them, in plaintext: `{"apiKey": ..., "secret": ...}`.
+
+        For programs that make the object themselves; market type and environment are then theirs to see to.
+        """
+        return self.reveal(exchange, configuration).ccxt_config()
 
     def create_exchange(
         self,

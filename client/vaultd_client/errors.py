@@ -133,6 +133,12 @@ class KeyFileError(VaultClientError):
     default_reason = "KEY_FILE"
 
 
+class UnsupportedError(VaultClientError):
+    """The library that should use the key cannot: it is not installed, or does not know the kind or environment."""
+
+    default_reason = "UNSUPPORTED"
+
+
 class TimedOutError(VaultClientError):
     """No answer in time. Whether the daemon did it is unknown."""
 
@@ -188,6 +194,8 @@ BY_REASON: dict[str, type[VaultClientError]] = {
     "UNTRUSTED_VAULT": UntrustedVaultError,
     "KEY_FILE": KeyFileError,
     "TIMED_OUT": TimedOutError,
+    "UNSUPPORTED": UnsupportedError,
+    "NOT_INSTALLED": UnsupportedError,
 }
 """Every reason of errors.proto without its prefix, then those that only this library raises."""
 
@@ -233,6 +241,8 @@ HINTS: dict[str, str] = {
     "UNTRUSTED_VAULT": "find out who answers at the socket before you go on: vaultctl status",
     "KEY_FILE": "vaultctl client keygen",
     "TIMED_OUT": "vaultctl status",
+    "UNSUPPORTED": "take the fields themselves: vaultctl reveal, or VaultClient.reveal",
+    "NOT_INSTALLED": "pip install 'vaultd-client[ccxt]'",
 }
 """What to type next, for every reason."""
 

@@ -62,13 +62,17 @@ class RevealedCredential:
 
     __slots__ = (
         "_ccxt_names",
+        "ccxt_id",
+        "ccxt_switch",
         "configuration",
         "environment",
         "exchange",
         "extra",
         "fields",
         "kind",
+        "market_types",
         "name",
+        "notices",
         "version",
     )
 
@@ -92,6 +96,13 @@ class RevealedCredential:
         self.environment: str = message.environment
         self.configuration: str = message.configuration
         self.version: int = message.version
+        self.market_types: tuple[str, ...] = tuple(message.market_types)
+        self.notices: tuple[str, ...] = tuple(message.notices)
+        """What a person should know, such as that the venue is gone."""
+        self.ccxt_id: str = message.ccxt_id
+        """ccxt's id of the kind; empty where ccxt has none."""
+        self.ccxt_switch: str = message.ccxt_switch
+        """Method of a ccxt object that switches it to `environment`; empty where none is needed, or none exists."""
         given = {name: getattr(message.fields, name) for name in FIELD_NAMES}
         self.fields: Mapping[str, str] = SecretFields({name: value for name, value in given.items() if value})
         self.extra: Mapping[str, str] = SecretFields(message.fields.extra)
@@ -111,7 +122,7 @@ class RevealedCredential:
     def __getitem__(self, name: str) -> str:
         return self.fields[name]
 
-    def ccxt(self) -> dict[str, str]:
+    def ccxt_config(self) -> dict[str, str]:
         """Returns what the constructor of a ccxt exchange takes, such as `{"apiKey": ..., "secret": ...}`.
 
         The catalogue of kinds says which field has which name there; other fields and free entries are left out.

@@ -34,7 +34,7 @@ def edit(daemon: Daemon, *statements: str) -> None:
 
 def revealed(daemon: Daemon) -> dict[str, str]:
     with daemon.admin() as admin:
-        return admin.reveal("binance-main", "read").ccxt()
+        return admin.reveal("binance-main", "read").ccxt_config()
 
 
 @pytest.fixture

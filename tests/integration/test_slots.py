@@ -236,7 +236,7 @@ def test_rotating_the_master_key_wraps_every_key_anew_in_one_transaction(kept: D
         def go_on_revealing() -> None:
             with kept.client(bot) as client:
                 while not done.is_set():
-                    revealed.append(client.reveal("binance-main", "read").ccxt()["secret"])
+                    revealed.append(client.reveal("binance-main", "read").ccxt_config()["secret"])
                     ready.set()
 
         reader = threading.Thread(target=go_on_revealing)
@@ -249,8 +249,8 @@ def test_rotating_the_master_key_wraps_every_key_anew_in_one_transaction(kept: D
     assert len(revealed) > so_far + 1, "reveals were to go on meanwhile"
     assert set(revealed) == {"NEW-secret-canary-0002"}
     with kept.admin() as admin:
-        assert admin.reveal("binance-main", "read", 1).ccxt()["secret"] == READ_PAIR["secret"]
-        assert admin.reveal("binance-main", "write").ccxt()["secret"] == WRITE_PAIR["secret"]
+        assert admin.reveal("binance-main", "read", 1).ccxt_config()["secret"] == READ_PAIR["secret"]
+        assert admin.reveal("binance-main", "write").ccxt_config()["secret"] == WRITE_PAIR["secret"]
         assert [entry.method for entry in admin.audit()].count("master-key-rotate") == 1
         assert admin.verify_audit().ok
     assert opened(kept, PASSPHRASE) == 1

@@ -17,7 +17,7 @@ from vaultd_client.errors import BY_REASON, HINTS, InternalError, VaultClientErr
 from vaultd_client.status import from_details, from_rpc
 
 REASONS = [name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.keys()]  # noqa: SIM118
-OWN = {"NOT_RUNNING", "UNTRUSTED_VAULT", "KEY_FILE", "TIMED_OUT"}
+OWN = {"NOT_RUNNING", "UNTRUSTED_VAULT", "KEY_FILE", "TIMED_OUT", "UNSUPPORTED", "NOT_INSTALLED"}
 
 
 def details(*messages: Message, message: str = "Invalid parameters") -> bytes:

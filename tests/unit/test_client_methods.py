@@ -50,6 +50,11 @@ def test_both_clients_have_the_same_methods() -> None:
         members = inspect.getmembers(kind, inspect.isfunction)
         return {name: inspect.signature(member) for name, member in members if not name.startswith("_")}
 
-    assert shapes(VaultClient) == shapes(AsyncVaultClient)
+    sync, asynchronous = shapes(VaultClient), shapes(AsyncVaultClient)
+    # Each makes the ccxt object of its own flavour, where none is named.
+    defaults = [each["ccxt"].parameters["flavour"].default for each in (sync, asynchronous)]
+    assert defaults == ["sync", "async"]
+    assert sync.pop("ccxt").parameters.keys() == asynchronous.pop("ccxt").parameters.keys()
+    assert sync == asynchronous
     coroutines = [inspect.iscoroutinefunction(getattr(AsyncVaultClient, name)) for name in shapes(VaultClient)]
     assert all(coroutines)

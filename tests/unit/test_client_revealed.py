@@ -123,13 +123,13 @@ def test_a_field_that_is_not_there_names_those_that_are(credential: RevealedCred
 
 
 def test_ccxt_gets_its_own_names_and_only_what_they_name(credential: RevealedCredential) -> None:
-    assert credential.ccxt() == {"apiKey": SECRETS[0], "secret": SECRETS[1]}
+    assert credential.ccxt_config() == {"apiKey": SECRETS[0], "secret": SECRETS[1]}
 
 
 def test_ccxt_gets_a_free_entry_that_the_catalogue_names(credential: RevealedCredential) -> None:
     response = exchange_service_pb2.RevealCredentialResponse(ccxt_names={"memo": "uid"})
     response.fields.extra["memo"] = "17"
-    assert RevealedCredential(response).ccxt() == {"uid": "17"}
+    assert RevealedCredential(response).ccxt_config() == {"uid": "17"}
 
 
 def test_every_field_of_the_protocol_can_be_read(credential: RevealedCredential) -> None:

@@ -1,5 +1,8 @@
 """RevealCredential: the one request that plaintext answers."""
 
+import json
+from typing import Any
+
 from vaultd import limits
 from vaultd.crypto import aead, envelope
 from vaultd.errors import (
@@ -16,6 +19,7 @@ from vaultd.keyholder.clock import boot_ns
 from vaultd.keyholder.loop import Task
 from vaultd.keyholder.secretmem import SecretBuffer
 from vaultd.keyholder.vault import Keyholder, Unlocked
+from vaultd.kinds import Kind
 from vaultd.model import CredentialRow, CredentialState, ExchangeRow, ExchangeState
 from vaultd_api.v1 import exchange_service_pb2 as pb
 
@@ -93,8 +97,19 @@ def _head(holder: Keyholder, exchange: ExchangeRow, row: CredentialRow) -> bytes
         environment=exchange.environment,
         configuration=row.configuration,
         version=row.version,
-        ccxt_names=kind.ccxt_names if kind else {},
+        market_types=json.loads(exchange.market_types),
+        **(use_of(kind, exchange.environment) if kind else {}),
     ).SerializeToString()
+
+
+def use_of(kind: Kind, environment: str) -> dict[str, Any]:
+    """Returns what the catalogue knows of the use of the key: in the answer that is sealed and signed, not the open one."""
+    return {
+        "ccxt_names": kind.ccxt_names,
+        "ccxt_id": kind.kind if kind.in_ccxt else "",
+        "ccxt_switch": kind.ccxt_switches.get(environment, ""),
+        "notices": [f"{kind.display_name}: {kind.tombstone.note}"] if kind.tombstone else [],
+    }
 
 
 def _credential(
@@ -113,7 +128,7 @@ def _credential(
 def _decrypt(
     holder: Keyholder, unlocked: Unlocked, exchange: ExchangeRow, row: CredentialRow
 ) -> SecretBuffer:
-    """Appends the plaintext to the rest of the answer as its last field: serialized messages can be put together."""
+    """Appends the plaintext to the rest of the answer: serialized messages can be put together, in any order of fields."""
     length = aead.plaintext_length(row.ciphertext)
     head = _head(holder, exchange, row) + _FIELDS_TAG + _varint(length)
     buffer = holder.memory.allocate(len(head) + length)

@@ -194,7 +194,7 @@ class RevealCredentialRequest(_message.Message):
     def __init__(self, exchange: _Optional[str] = ..., configuration: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
 
 class RevealCredentialResponse(_message.Message):
-    __slots__ = ("exchange", "name", "kind", "environment", "configuration", "version", "ccxt_names", "fields")
+    __slots__ = ("exchange", "name", "kind", "environment", "configuration", "version", "ccxt_names", "fields", "market_types", "ccxt_id", "ccxt_switch", "notices")
     class CcxtNamesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -210,6 +210,10 @@ class RevealCredentialResponse(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CCXT_NAMES_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
+    MARKET_TYPES_FIELD_NUMBER: _ClassVar[int]
+    CCXT_ID_FIELD_NUMBER: _ClassVar[int]
+    CCXT_SWITCH_FIELD_NUMBER: _ClassVar[int]
+    NOTICES_FIELD_NUMBER: _ClassVar[int]
     exchange: str
     name: str
     kind: str
@@ -218,4 +222,8 @@ class RevealCredentialResponse(_message.Message):
     version: int
     ccxt_names: _containers.ScalarMap[str, str]
     fields: _resources_pb2.CredentialFields
-    def __init__(self, exchange: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ..., environment: _Optional[str] = ..., configuration: _Optional[str] = ..., version: _Optional[int] = ..., ccxt_names: _Optional[_Mapping[str, str]] = ..., fields: _Optional[_Union[_resources_pb2.CredentialFields, _Mapping]] = ...) -> None: ...
+    market_types: _containers.RepeatedScalarFieldContainer[str]
+    ccxt_id: str
+    ccxt_switch: str
+    notices: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, exchange: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ..., environment: _Optional[str] = ..., configuration: _Optional[str] = ..., version: _Optional[int] = ..., ccxt_names: _Optional[_Mapping[str, str]] = ..., fields: _Optional[_Union[_resources_pb2.CredentialFields, _Mapping]] = ..., market_types: _Optional[_Iterable[str]] = ..., ccxt_id: _Optional[str] = ..., ccxt_switch: _Optional[str] = ..., notices: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -60,6 +60,8 @@ BY_REASON: dict[str, ExitCode] = {
     "KDF_OUT_OF_BOUNDS": ExitCode.INVALID,
     "CONFIG_INVALID": ExitCode.INVALID,
     "KEY_FILE": ExitCode.INVALID,
+    "UNSUPPORTED": ExitCode.INVALID,
+    "NOT_INSTALLED": ExitCode.INVALID,
     "KIND_NOT_FOUND": ExitCode.NOT_FOUND,
     "EXCHANGE_NOT_FOUND": ExitCode.NOT_FOUND,
     "CREDENTIAL_NOT_FOUND": ExitCode.NOT_FOUND,

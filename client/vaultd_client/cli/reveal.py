@@ -45,7 +45,7 @@ def reveal(
         value = _one(credential, field)
         session.terminal.plaintext(json.dumps(value) if session.terminal.json else value)
     else:
-        document = credential.ccxt() if form == "ccxt" else _whole(credential)
+        document = credential.ccxt_config() if form == "ccxt" else _whole(credential)
         session.terminal.plaintext(json.dumps(document, indent=2))
 
 
