@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CHECKED = ("vaultd", "client/vaultd_client", "proto", "tests")
+CHECKED = ("vaultd", "client/vaultd_client", "client/examples", "proto", "tests")
 LONGEST = 400
-READ = {".py", ".proto", ".md", ".toml", ".service", ".socket", ".sql", ".conf", ".sh", ""}
+READ = {".py", ".proto", ".md", ".toml", ".service", ".socket", ".sql", ".conf", ".sh", ".mjs", ""}
 """Endings of what a person reads; the rest is data."""
 GENERATED = ROOT / "client" / "vaultd_api"
 UNFINISHED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK")) + r")\b")
@@ -30,7 +30,7 @@ def written() -> Iterator[Path]:
     for top in tops:
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
             inside = path.relative_to(ROOT)
-            hidden = {"__pycache__", "build", "dist"} & {*inside.parts} or any(
+            hidden = {"__pycache__", "build", "dist", "node_modules"} & {*inside.parts} or any(
                 part.endswith("-info") for part in inside.parts
             )
             if path.is_file() and not hidden and GENERATED not in path.parents and path.suffix in READ:
