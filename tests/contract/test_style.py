@@ -16,7 +16,7 @@ READ = {".py", ".proto", ".md", ".toml", ".service", ".socket", ".sql", ".conf",
 """Endings of what a person reads; the rest is data."""
 GENERATED = ROOT / "client" / "vaultd_api"
 UNFINISHED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK")) + r")\b")
-PAGES = ("vaultd/THREAT_MODEL.md", "vaultd/crypto/FORMAT.md", "tests/vectors/README.md")
+PAGES = ("proto/README.md", "vaultd/THREAT_MODEL.md", "vaultd/crypto/FORMAT.md", "tests/vectors/README.md")
 NAMED = re.compile(r"\b(tests/[\w/]+\.py)(?:::(\w+))?")
 
 

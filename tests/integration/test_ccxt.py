@@ -56,6 +56,7 @@ PAIRS = {
 }
 TESTNET = Pair("binance", {"api_key": "KEY-t", "secret": "SECRET-t"}, Account("binance", "SECRET-t"), "testnet")
 SWAP = Pair("binance", {"api_key": "KEY-s", "secret": "SECRET-s"}, Account("binance", "SECRET-s"))
+OLD_NAME = Pair("huobi", {"api_key": "KEY-h", "secret": "SECRET-h"}, Account("htx", "SECRET-h"))
 GONE = Pair("bittrex", {"api_key": "KEY-g", "secret": "SECRET-g"}, Account("bittrex", ""))
 
 
@@ -65,10 +66,10 @@ def bot(shared: Daemon) -> ClientKey:
     key = shared.stranger()
     with shared.admin() as admin:
         admin.allow_client("ccxt-bot", key.public_key, os.geteuid())
-        for name, pair in {**PAIRS, "testnet": TESTNET, "gone": GONE}.items():
+        for name, pair in {**PAIRS, "testnet": TESTNET, "gone": GONE, "old-name": OLD_NAME}.items():
             admin.create_exchange(name, pair.kind, {"read": pair.fields}, environment=pair.environment)
         admin.create_exchange("swap", SWAP.kind, {"read": SWAP.fields}, market_types=["swap"], hidden=True)
-        for name in (*PAIRS, "testnet", "gone", "swap"):
+        for name in (*PAIRS, "testnet", "gone", "old-name", "swap"):
             admin.create_grant("ccxt-bot", name, "read")
     return key
 
@@ -188,6 +189,11 @@ def test_the_market_type_of_a_hidden_exchange_decides_where_its_balance_is(vault
     paths = [path for _, _, path in venues.signed]
     assert "/fapi/v3/account" in paths
     assert "/api/v3/account" not in paths
+
+
+def test_a_key_that_was_stored_under_an_old_name_gets_the_class_of_today(vault: VaultClient) -> None:
+    with contextlib.closing(vault.ccxt("old-name")) as exchange:
+        assert type(exchange) is ccxt.htx
 
 
 # --- it does not work -------------------------------------------------------------------------------------------

@@ -155,6 +155,21 @@ def test_a_program_that_stays_goes_on_after_the_next_unlock(node: Path, vault: D
             program.kill()
 
 
+@pytest.mark.timeout(300)
+def test_a_key_pair_that_it_seals_is_the_one_that_the_vault_stores(node: Path, vault: Daemon) -> None:
+    code = """
+    import { Vault } from "./vaultd.mjs";
+    const vault = new Vault();
+    const { version } = await vault.rotate("binance-main", "read", { api_key: "KEY-of-node", secret: "SECRET-of-node" });
+    console.log(version, (await vault.reveal("binance-main", "read")).fields.secret);
+    vault.close();
+    """
+    done = run(node, "--input-type=module", "-e", code, env=environment(vault, vault.admin_key))
+    assert done.stdout == "2 SECRET-of-node\n", done.stderr
+    with vault.admin() as admin:
+        assert dict(admin.reveal("binance-main").fields) == {"api_key": "KEY-of-node", "secret": "SECRET-of-node"}
+
+
 def test_its_clock_is_the_one_of_the_requests(node: Path) -> None:
     before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     code = "import { bootTimeNs } from './vaultd.mjs'; console.log(String(bootTimeNs()))"

@@ -50,7 +50,15 @@ export class Vault {
     return this.signedCall("ExchangeService", "RevealCredential", { exchange, configuration });
   }
 
-  /** Makes a signed call once more where the vault was locked and unlocked meanwhile: its epoch is then another. */
+  /** Stores a new key pair (names of CredentialFields to values), which only the keyholder can open. */
+  rotate(exchange, configuration, fields) {
+    const message = async (seal) => ({ exchange, configuration: { configuration, sealed: await seal(fields) } });
+    return this.signedCall("ExchangeService", "RotateCredential", message);
+  }
+
+  /** `message`: the request, or a function that makes it with a `seal` for this one request.
+   *
+   * Makes a call once more where the vault was locked and unlocked meanwhile: its epoch is then another. */
   async signedCall(service, name, message) {
     const facts = (this.#facts ??= await this.#ask());
     try {
@@ -65,20 +73,21 @@ export class Vault {
     }
   }
 
-  async #signedOnce({ vaultId, epoch }, service, name, message) {
+  async #signedOnce(facts, service, name, message) {
     const rpc = api[`vaultd.v1.${service}`][name];
+    const binding = { ...facts, keyId: this.#key.keyId, nonce: randomBytes(16) };
+    const seal = (fields) =>
+      wire.sealFields({ ...binding, plaintext: api["vaultd.v1.CredentialFields"].serialize(fields) });
+    const request = typeof message === "function" ? await message(seal) : message;
     const replyKey = await wire.suite.kem.generateKeyPair();
     const signed = wire.requestBytes({
-      vaultId,
-      epoch,
-      keyId: this.#key.keyId,
+      ...binding,
       uid: process.geteuid(),
       issuedAt: bootTimeNs(),
       ttlMs: Math.min(this.timeoutMs, 30_000),
-      nonce: randomBytes(16),
       replyKey: Buffer.from(await wire.suite.kem.serializePublicKey(replyKey.publicKey)),
       method: rpc.path,
-      body: api[`vaultd.v1.${name}Request`].serialize(message),
+      body: api[`vaultd.v1.${name}Request`].serialize(request),
     });
     const signature = wire.signRequest(signed, this.#key.privateKey);
     const reply = await this.#send(rpc, { signed, signature });
@@ -146,12 +155,16 @@ export function readKeyFile(path) {
   } finally {
     closeSync(descriptor);
   }
-  const pin = /^# vault: ([0-9a-f]{32}) ([0-9a-f]{64})$/m.exec(text);
-  if (!pin) throw new VaultError("KEY_FILE", `${path} pins no vault: vaultctl client pin`);
   const privateKey = createPrivateKey(text.slice(text.indexOf("-----BEGIN")));
+  const publicKey = wire.rawPublic(privateKey);
+  for (const [, named] of text.matchAll(/^# public key: (\S+)$/gm))
+    if (named !== `vaultd-client:${publicKey.toString("base64url")}`)
+      throw new VaultError("KEY_FILE", `${path} names another public key than it holds`);
+  const [pin, second] = text.matchAll(/^# vault: ([0-9a-f]{32}) ([0-9a-f]{64})$/gm);
+  if (!pin || second) throw new VaultError("KEY_FILE", `${path} must pin one vault: vaultctl client pin`);
   return {
     privateKey,
-    keyId: wire.sha256(wire.rawPublic(privateKey)),
+    keyId: wire.sha256(publicKey),
     vaultId: Buffer.from(pin[1], "hex"),
     identity: Buffer.from(pin[2], "hex"),
   };
