@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from vaultd.keyholder.reveal import use_of
 from vaultd.kinds import Catalogue, Kind
 from vaultd_api.v1 import exchange_service_pb2, resources_pb2
 from vaultd_client.errors import InvalidError, UnsupportedError
@@ -23,13 +24,9 @@ def revealed(
     kind: str, environment: str = "live", market_types: tuple[str, ...] = (), **changes: str
 ) -> RevealedCredential:
     """A credential with a value in every field of its kind, as the keyholder hands it out."""
-    entry, notice = CATALOGUE.get(kind)
+    entry, _ = CATALOGUE.get(kind)
     values: dict[str, Any] = {each.name: secret(each.name) for each in entry.fields if each.name in FIELD_NAMES}
-    named: dict[str, Any] = {
-        "ccxt_id": entry.kind if entry.in_ccxt else "",
-        "ccxt_switch": entry.ccxt_switches.get(environment, ""),
-        **changes,
-    }
+    named: dict[str, Any] = {**use_of(entry, environment), **changes}
     return RevealedCredential(
         exchange_service_pb2.RevealCredentialResponse(
             name="main",
@@ -37,9 +34,7 @@ def revealed(
             environment=environment,
             configuration="read",
             version=1,
-            ccxt_names=entry.ccxt_names,
             market_types=market_types,
-            notices=[notice] if notice else [],
             fields=resources_pb2.CredentialFields(**values),
             **named,
         )
