@@ -9,6 +9,7 @@ from google.protobuf import any_pb2
 from google.protobuf.descriptor import Descriptor
 from google.rpc import error_details_pb2, status_pb2
 
+from vaultd import limits
 from vaultd.server.status import DOMAIN
 from vaultd_api.v1.errors_pb2 import ErrorReason
 from vaultd_api.v1.exchange_service_pb2 import RevealCredentialRequest, RevealCredentialResponse
@@ -152,3 +153,17 @@ def test_the_places_of_the_page_are_where_the_client_looks(monkeypatch: pytest.M
     monkeypatch.setenv("XDG_CONFIG_HOME", "/c")
     assert paths.public_socket() == Path("/b/vaultd.sock")
     assert paths.key_file() == Path("/c/vaultd/client.key")
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [
+        ("A message to the daemon may have {} KiB", limits.MAX_MESSAGE_BYTES // limits.KIB),
+        ("replies have up to {} MiB", limits.MAX_REPLY_BYTES // limits.MIB),
+        ("At most {} KiB. `SignedRequest.signature`", limits.MAX_SIGNED_BYTES // limits.KIB),
+        ("ttl_ms               1 to {}", limits.MAX_TTL_MS),
+        ("no more than {} s ahead", limits.MAX_CLOCK_LEAD_MS // 1000),
+    ],
+)
+def test_the_limits_of_the_page_are_the_daemons(said: str, number: int) -> None:
+    assert said.format(number) in PAGE
