@@ -130,7 +130,7 @@ def test_keys_of_a_venue_that_is_gone_are_stored_read_exported_and_deleted(admin
     assert made.kind == kind
     found = admin.reveal(made.name)
     assert dict(found.fields) == fields
-    assert found.ccxt()["apiKey"] == fields["api_key"]
+    assert found.ccxt_config()["apiKey"] == fields["api_key"]
     assert admin.rotate_credential(made.name, "read", {**fields, "api_key": "another-key-0123456789"})[1] == 2
     admin.delete_exchange(made.name)
     assert refused(admin.get, made.name).reason == "EXCHANGE_NOT_FOUND"
