@@ -21,6 +21,7 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
 
 
 def pair(name: str) -> dict[str, str]:
+    name = name.replace(" ", "-")
     return {"api_key": f"{name}-key-0123456789abcdef", "secret": f"{name}-secret-value"}
 
 

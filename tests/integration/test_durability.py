@@ -24,6 +24,7 @@ STRANGER_UID = 65_534
 
 
 def pair(name: str) -> dict[str, str]:
+    name = name.replace(" ", "-")
     return {"api_key": f"{name}-key-0123456789abcdef", "secret": f"{name}-secret-value"}
 
 
