@@ -105,6 +105,7 @@ class AsyncVaultClient:
         labels: Mapping[str, str] | None = None,
         market_types: Sequence[str] = (),
         hidden: bool = False,
+        validate_only: bool = False,
     ) -> tuple[Exchange, tuple[str, ...]]:
         """Stores an exchange. The key pairs are sealed to the keyholder before they leave this process."""
         return await self._run(
@@ -117,6 +118,7 @@ class AsyncVaultClient:
                 labels=labels or {},
                 market_types=market_types,
                 hidden=hidden,
+                validate_only=validate_only,
             )
         )
 

@@ -99,6 +99,7 @@ def create_exchange(
     labels: Mapping[str, str],
     market_types: Sequence[str],
     hidden: bool,
+    validate_only: bool = False,
 ) -> Call[tuple[Exchange, tuple[str, ...]]]:
     exchange = build(
         resources_pb2.Exchange,
@@ -119,7 +120,9 @@ def create_exchange(
 
     def body(binding: Binding) -> Message:
         sealed = [binding.seal(half, fields) for half, fields in halves.items()]
-        return exchange_service_pb2.CreateExchangeRequest(exchange=exchange, configurations=sealed)
+        return exchange_service_pb2.CreateExchangeRequest(
+            exchange=exchange, configurations=sealed, validate_only=validate_only
+        )
 
     response = yield from signed_call(session, methods.CREATE_EXCHANGE, body)
     return Exchange.from_proto(response.exchange), tuple(response.notices)

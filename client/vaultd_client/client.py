@@ -123,6 +123,7 @@ class VaultClient:
         labels: Mapping[str, str] | None = None,
         market_types: Sequence[str] = (),
         hidden: bool = False,
+        validate_only: bool = False,
     ) -> tuple[Exchange, tuple[str, ...]]:
         """Stores an exchange. The key pairs are sealed to the keyholder before they leave this process.
 
@@ -134,6 +135,7 @@ class VaultClient:
             labels: At most 16 pairs.
             market_types: At most 16, such as `spot`.
             hidden: True leaves it out of the open list.
+            validate_only: True checks everything and stores nothing.
 
         Returns:
             The exchange as stored, masked, and notices that a person should see.
@@ -148,6 +150,7 @@ class VaultClient:
                 labels=labels or {},
                 market_types=market_types,
                 hidden=hidden,
+                validate_only=validate_only,
             )
         )
 

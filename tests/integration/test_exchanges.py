@@ -150,6 +150,33 @@ def test_labels_market_types_and_environment_are_kept_as_given(admin: VaultClien
     assert (changed.labels, changed.market_types) == ({"one": "left"}, ())
 
 
+def test_a_creation_that_is_only_checked_shows_what_it_would_be_and_stores_nothing(admin: VaultClient) -> None:
+    options: dict[str, Any] = {"environment": "testnet", "labels": {"a": "b"}, "market_types": ["spot"]}
+    before, last = admin.list(everything=True), admin.audit(limit=1)
+    shown, notices = admin.create_exchange("dry", "bittrex", {"read": pair("dry")}, validate_only=True)
+    assert (shown.id, shown.resource_name, shown.etag, shown.created_at) == ("", "", "", None)
+    assert "Bittrex" in " ".join(notices)
+    shown, _ = admin.create_exchange("dry", "binance", {"read": pair("dry")}, **options, validate_only=True)
+    assert (admin.list(everything=True), admin.audit(limit=1)) == (before, last)
+    stored = create(admin, "dry", **options)
+    assert (shown.name, shown.kind, shown.environment) == (stored.name, stored.kind, stored.environment)
+    assert [half.credentials[0].masks for half in shown.configurations] == [
+        half.credentials[0].masks for half in stored.configurations
+    ]
+
+
+def test_a_creation_that_is_only_checked_is_refused_as_the_creation_would_be(admin: VaultClient) -> None:
+    create(admin, "there")
+    for name, given, fields in (
+        ("there", pair("another"), {"name": "is taken"}),
+        ("elsewhere", pair("there"), {"api_key": "This account is already connected!"}),
+        ("elsewhere", {"api_key": "k" * 20}, {"secret": "is required by Binance"}),
+    ):
+        with pytest.raises(VaultClientError) as caught:
+            admin.create_exchange(name, "binance", {"read": given}, validate_only=True)
+        assert caught.value.fields == fields
+
+
 @pytest.mark.parametrize(
     ("options", "field", "words"),
     [

@@ -76,7 +76,7 @@ def list_all(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.
 
 
 def create(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.CreateExchangeRequest) -> Task:
-    """Stores an exchange with its key pairs."""
+    """Stores an exchange with its key pairs; only checks it where `validate_only` is set."""
     wanted = request.exchange
     kind, notice = holder.catalogue.get(wanted.kind)
     now = unlocked.clock.now_ms()
@@ -106,10 +106,15 @@ def create(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Cr
         )
         rows.append(row)
         notices += said
+    shown = messages.exchange(exchange, rows)
+    if request.validate_only:
+        for stored in ("resource_name", "id", "etag", "created_at", "updated_at"):
+            shown.ClearField(stored)
+        return pb.CreateExchangeResponse(exchange=shown, notices=notices)
     entry = caller.entry(exchange=exchange.exchange, detail=f"{kind.kind} {exchange.environment}, {'+'.join(halves)}")
     new: list[Row] = [exchange, *rows]
     yield from holder.commit(unlocked, entry, [(None, row) for row in new])
-    return pb.CreateExchangeResponse(exchange=messages.exchange(exchange, rows), notices=notices)
+    return pb.CreateExchangeResponse(exchange=shown, notices=notices)
 
 
 def update(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.UpdateExchangeRequest) -> Task:

@@ -92,12 +92,14 @@ class SealedFields(_message.Message):
     def __init__(self, configuration: _Optional[str] = ..., sealed: _Optional[bytes] = ...) -> None: ...
 
 class CreateExchangeRequest(_message.Message):
-    __slots__ = ("exchange", "configurations")
+    __slots__ = ("exchange", "configurations", "validate_only")
     EXCHANGE_FIELD_NUMBER: _ClassVar[int]
     CONFIGURATIONS_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     exchange: _resources_pb2.Exchange
     configurations: _containers.RepeatedCompositeFieldContainer[SealedFields]
-    def __init__(self, exchange: _Optional[_Union[_resources_pb2.Exchange, _Mapping]] = ..., configurations: _Optional[_Iterable[_Union[SealedFields, _Mapping]]] = ...) -> None: ...
+    validate_only: bool
+    def __init__(self, exchange: _Optional[_Union[_resources_pb2.Exchange, _Mapping]] = ..., configurations: _Optional[_Iterable[_Union[SealedFields, _Mapping]]] = ..., validate_only: _Optional[bool] = ...) -> None: ...
 
 class CreateExchangeResponse(_message.Message):
     __slots__ = ("exchange", "notices")
