@@ -1,5 +1,6 @@
-"""What each bot calls our fields and our kinds of exchange: the one home of those words, read by whoever feeds a bot
-and by whoever reads its files.
+"""What each bot calls our fields and our kinds of exchange.
+
+The one home of those words, read by whoever feeds a bot and by whoever reads its files.
 
 `FIELDS` has the bots that use the same names at every exchange: bot -> our field -> the bot's name. Hummingbot has names
 of its own for every connector (`HUMMINGBOT`), NautilusTrader for every adapter and environment (`NAUTILUS`). A field that
@@ -110,10 +111,22 @@ JESSE_EXCHANGES: Mapping[str, Names] = {
 """Our kind -> market type -> Jesse's name (jesse/enums); ` Testnet` follows it on the test network."""
 
 
-def _pair(prefix: str, secret: str = "api_secret", **more: str) -> Names:
+_ENDINGS: Names = {
+    "api_key": "api_key",
+    "api_secret": "secret",
+    "secret_key": "secret",
+    "passphrase": "passphrase",
+    "memo": "customer_id",
+    "uid": "customer_id",
+    "user_id": "customer_id",
+    "account_name": "login",
+}
+"""How the names of most connectors end, to our field."""
+
+
+def _begins(prefix: str, *endings: str) -> Names:
     """Returns the names of a connector that begins them all with the same word."""
-    names = {"api_key": "api_key", "secret": secret, **more}
-    return {field: f"{prefix}_{name}" for field, name in names.items()}
+    return {_ENDINGS[ending]: f"{prefix}_{ending}" for ending in endings}
 
 
 HUMMINGBOT: Mapping[str, Names] = {
@@ -126,21 +139,21 @@ HUMMINGBOT: Mapping[str, Names] = {
         "address": "aevo_perpetual_account_address",
     },
     "architect_perpetual": {"api_key": "api_key", "secret": "api_secret"},
-    "backpack": _pair("backpack"),
-    "backpack_perpetual": _pair("backpack"),
-    "binance": _pair("binance"),
-    "binance_perpetual": _pair("binance_perpetual"),
-    "bing_x": _pair("bingx"),
-    "bitget": _pair("bitget", "secret_key", passphrase="passphrase"),
-    "bitget_perpetual": _pair("bitget_perpetual", "secret_key", passphrase="passphrase"),
-    "bitmart": _pair("bitmart", "secret_key", customer_id="memo"),
-    "bitmart_perpetual": _pair("bitmart_perpetual", customer_id="memo"),
-    "bitrue": _pair("bitrue"),
-    "bitstamp": _pair("bitstamp"),
-    "btc_markets": _pair("btc_markets"),
-    "bybit": _pair("bybit"),
-    "bybit_perpetual": _pair("bybit_perpetual", "secret_key"),
-    "coinbase_advanced_trade": _pair("coinbase_advanced_trade"),
+    "backpack": _begins("backpack", "api_key", "api_secret"),
+    "backpack_perpetual": _begins("backpack", "api_key", "api_secret"),
+    "binance": _begins("binance", "api_key", "api_secret"),
+    "binance_perpetual": _begins("binance_perpetual", "api_key", "api_secret"),
+    "bing_x": _begins("bingx", "api_key", "api_secret"),
+    "bitget": _begins("bitget", "api_key", "secret_key", "passphrase"),
+    "bitget_perpetual": _begins("bitget_perpetual", "api_key", "secret_key", "passphrase"),
+    "bitmart": _begins("bitmart", "api_key", "secret_key", "memo"),
+    "bitmart_perpetual": _begins("bitmart_perpetual", "api_key", "api_secret", "memo"),
+    "bitrue": _begins("bitrue", "api_key", "api_secret"),
+    "bitstamp": _begins("bitstamp", "api_key", "api_secret"),
+    "btc_markets": _begins("btc_markets", "api_key", "api_secret"),
+    "bybit": _begins("bybit", "api_key", "api_secret"),
+    "bybit_perpetual": _begins("bybit_perpetual", "api_key", "secret_key"),
+    "coinbase_advanced_trade": _begins("coinbase_advanced_trade", "api_key", "api_secret"),
     "decibel_perpetual": {
         "api_key": "decibel_perpetual_api_key",
         "address": "decibel_perpetual_main_wallet_public_key",
@@ -152,32 +165,32 @@ HUMMINGBOT: Mapping[str, Names] = {
         "private_key": "session_private_key",
         "account_id": "subacct_id",
     },
-    "dexalot": _pair("dexalot"),
+    "dexalot": _begins("dexalot", "api_key", "api_secret"),
     "dydx_v4_perpetual": {
         "address": "dydx_v4_perpetual_chain_address",
         "private_key": "dydx_v4_perpetual_secret_phrase",
     },
     "evedex_perpetual": {"api_key": "evedex_perpetual_api_key", "private_key": "evedex_perpetual_private_key"},
-    "foxbit": _pair("foxbit", customer_id="user_id"),
-    "gate_io": _pair("gate_io", "secret_key"),
-    "gate_io_perpetual": _pair("gate_io_perpetual", "secret_key", customer_id="user_id"),
-    "gemini": _pair("gemini"),
+    "foxbit": _begins("foxbit", "api_key", "api_secret", "user_id"),
+    "gate_io": _begins("gate_io", "api_key", "secret_key"),
+    "gate_io_perpetual": _begins("gate_io_perpetual", "api_key", "secret_key", "user_id"),
+    "gemini": _begins("gemini", "api_key", "api_secret"),
     "grvt_perpetual": {
         "api_key": "grvt_perpetual_api_key",
         "private_key": "grvt_perpetual_private_key",
         "account_id": "grvt_perpetual_trading_account_id",
     },
-    "htx": _pair("htx", "secret_key"),
+    "htx": _begins("htx", "api_key", "secret_key"),
     "hyperliquid": {"address": "hyperliquid_address", "private_key": "hyperliquid_secret_key"},
     "hyperliquid_perpetual": {
         "address": "hyperliquid_perpetual_address",
         "private_key": "hyperliquid_perpetual_secret_key",
     },
     "kalshi_perpetual": {"api_key": "kalshi_perpetual_api_key", "private_key": "kalshi_perpetual_private_key"},
-    "kraken": _pair("kraken", "secret_key"),
-    "kucoin": _pair("kucoin", "secret_key", passphrase="passphrase"),
-    "kucoin_hft": _pair("kucoin_hft", "secret_key", passphrase="passphrase"),
-    "kucoin_perpetual": _pair("kucoin_perpetual", "secret_key", passphrase="passphrase"),
+    "kraken": _begins("kraken", "api_key", "secret_key"),
+    "kucoin": _begins("kucoin", "api_key", "secret_key", "passphrase"),
+    "kucoin_hft": _begins("kucoin_hft", "api_key", "secret_key", "passphrase"),
+    "kucoin_perpetual": _begins("kucoin_perpetual", "api_key", "secret_key", "passphrase"),
     "lambdaplex": {"api_key": "lambdaplex_api_key", "private_key": "lambdaplex_private_key"},
     "lighter": {
         "address": "lighter_l1_address",
@@ -188,10 +201,10 @@ HUMMINGBOT: Mapping[str, Names] = {
         "address": "lighter_perpetual_l1_address",
         "private_key": "lighter_perpetual_api_private_key",
     },
-    "mexc": _pair("mexc"),
-    "ndax": _pair("ndax", "secret_key", customer_id="uid", login="account_name"),
-    "okx": _pair("okx", "secret_key", passphrase="passphrase"),
-    "okx_perpetual": _pair("okx_perpetual", "secret_key", passphrase="passphrase"),
+    "mexc": _begins("mexc", "api_key", "api_secret"),
+    "ndax": _begins("ndax", "api_key", "secret_key", "uid", "account_name"),
+    "okx": _begins("okx", "api_key", "secret_key", "passphrase"),
+    "okx_perpetual": _begins("okx_perpetual", "api_key", "secret_key", "passphrase"),
     "pacifica_perpetual": {
         "api_key": "pacifica_perpetual_api_config_key",
         "address": "pacifica_perpetual_user_wallet_public_key",
