@@ -35,6 +35,11 @@ def key_file() -> Path:
     return _from_environment("VAULTD_KEY") or Path(platformdirs.user_config_dir("vaultd")) / KEY_FILE
 
 
+def state_dir() -> Path:
+    """Returns the directory of what the client remembers: records of imports. `$XDG_STATE_HOME/vaultd/`."""
+    return Path(platformdirs.user_state_dir("vaultd"))
+
+
 def runtime_dirs() -> tuple[Path, ...]:
     """Returns the directories in which the sockets may be, the preferred first."""
     named = _from_environment("VAULTD_RUNTIME_DIR")

@@ -1,0 +1,79 @@
+"""OctoBot's `user/config.json`: `exchanges.<id>.{api-key, api-secret, api-password, ...}`.
+
+OctoBot "encrypts" them with Fernet under a key that stands in its public source: whoever has the file has the keys. Both
+these and plain values, which OctoBot takes as well, are read.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from vaultd_client.bots import names
+from vaultd_client.errors import InvalidError
+from vaultd_client.imports import shapes
+from vaultd_client.imports.found import Entry, LeftOut, Reading, given
+from vaultd_client.imports.words import MARKETS, spelled
+
+PUBLIC_KEY = b"uVEw_JJe7uiXepaU_DR4T-ThkjZlDn8Pzl8hYPIv7w0="
+"""OCTOBOT_KEY of octobot_commons/__init__.py, the same in every installation."""
+_FIELDS = {bot: field for field, bot in names.FIELDS["octobot"].items()}
+_MORE = {"wallet_address": "address", "private_key": "private_key", "sub_account": "account_id"}
+_COVERED = ("api-key", "api-secret", "api-password")
+_TOKEN = "gAAAA"  # noqa: S105 - how every Fernet token begins: version 0x80 and a time before the year 2106
+_SETTINGS = {"enabled", "sandboxed", "exchange-type"}
+
+
+def fits(document: Any) -> bool:
+    """Says whether this is what a configuration of OctoBot looks like."""
+    exchanges = shapes.mapping(shapes.mapping(document).get("exchanges"))
+    return any({*_FIELDS} & {*shapes.mapping(each)} for each in exchanges.values())
+
+
+def read(document: Any) -> Reading:
+    """Returns the accounts of a configuration.
+
+    Raises:
+        InvalidError: There are no `exchanges` in it.
+    """
+    if not isinstance(document, dict) or not isinstance(document.get("exchanges"), dict):
+        raise InvalidError("that is no configuration of OctoBot: it has no `exchanges`", hint=shapes.OTHER)
+    found = [_account(name, shapes.mapping(each)) for name, each in document["exchanges"].items()]
+    known = {*_FIELDS, *_MORE, *_SETTINGS}
+    accounts = document["exchanges"].values()
+    return Reading(
+        [each for each in found if isinstance(each, Entry)],
+        [each for each in found if isinstance(each, LeftOut)],
+        only_keys={*document} == {"exchanges"} and all({*shapes.mapping(each)} <= known for each in accounts),
+    )
+
+
+def _account(name: str, account: Mapping[str, Any]) -> Entry | LeftOut:
+    where = f"exchanges.{name}"
+    plain: dict[str, str] = {}
+    written = {each: value for each in _FIELDS if (value := shapes.text(account.get(each)))}
+    written = given(written)
+    covered = {each: written[each].startswith(_TOKEN) for each in _COVERED if each in written}
+    if len(set(covered.values())) > 1:
+        apart = ", ".join(each for each, encrypted in covered.items() if not encrypted)
+        return LeftOut(where, name, f"is half encrypted: {apart} is plaintext, the rest is not; write it anew in OctoBot")
+    for each, value in written.items():
+        try:
+            opened = Fernet(PUBLIC_KEY).decrypt(value).decode() if value.startswith(_TOKEN) else value
+        except (InvalidToken, ValueError):
+            return LeftOut(where, name, f"{each} is encrypted, and not with OctoBot's key: it may be cut off")
+        plain[_FIELDS[each]] = opened.strip("'\" \r\n\t")  # as OctoBot itself does
+    plain |= given(shapes.texts(account, _MORE))
+    plain = given(plain)
+    if not plain:
+        return shapes.empty(where, name)
+    market = MARKETS.get(shapes.text(account.get("exchange-type")))
+    return Entry(
+        where=where,
+        name=name,
+        venues=(name,),
+        pairs={"": plain},
+        environment=spelled(account.get("sandboxed", "")),
+        market_types=[market] if market else [],
+        notices=["OctoBot's encryption has a public key: the file was as good as plaintext"] if any(covered.values()) else [],
+    )

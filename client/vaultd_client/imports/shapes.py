@@ -1,0 +1,28 @@
+"""Small things that all readers of nested documents need."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vaultd_client.imports.found import LeftOut
+
+OTHER = "leave --from out, or name the right format: vaultctl import --help"
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Returns the value where it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def text(value: Any) -> str:
+    """Returns the value where it is text, without blanks around it, else the empty text."""
+    return value.strip() if isinstance(value, str) else ""
+
+
+def texts(document: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+    """Returns our fields of an object whose own names for them are the keys of `names`. The last name wins."""
+    return {field: value for name, field in names.items() if (value := text(document.get(name)))}
+
+
+def empty(where: str, name: str) -> LeftOut:
+    """Returns what is said of an account without a key."""
+    return LeftOut(where, name, "has no key, or what a sample file has in its place", refused=False)
