@@ -30,6 +30,7 @@ WANTED = {
     "master-key": "rotate",
     "audit": "show verify",
     "kinds": "list show",
+    "import": "file list undo",
 }
 
 

@@ -11,7 +11,19 @@ from typing import Any, NoReturn
 
 import click
 
-from vaultd_client.cli import audit, clients, completion, exchange, kinds, quickstart, reveal, setup, slots, vault
+from vaultd_client.cli import (
+    audit,
+    clients,
+    completion,
+    exchange,
+    import_,
+    kinds,
+    quickstart,
+    reveal,
+    setup,
+    slots,
+    vault,
+)
 from vaultd_client.cli.exit_codes import ExitCode, epilog, exit_code
 from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.secrets_in import forbid_dumps
@@ -57,6 +69,7 @@ for command in (
     vault.lock,
     vault.status,
     exchange.exchange,
+    import_.import_,
     clients.client,
     reveal.reveal,
     slots.slot,
