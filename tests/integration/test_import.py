@@ -134,6 +134,7 @@ def test_env_files_and_what_in_them_is_no_key_pair(vault: Daemon, tmp_path: Path
     assert fields(vault, "kraken", "read")["api_key"] == "env-key-canary-0003"
     assert fields(vault, "kraken", "write")["api_key"] == "env-key-canary-0004"
     assert fields(vault, "my_okx_2")["passphrase"] == "env-pass-canary-0005"
+    assert next(each["kind"] for each in found["entries"] if each["name"] == "my_okx_2") == "okx"
 
 
 def test_jesses_csv_and_a_line_that_is_cut_off(vault: Daemon, tmp_path: Path) -> None:
@@ -171,13 +172,21 @@ def test_the_key_file_of_coinbase(vault: Daemon, tmp_path: Path) -> None:
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(*form).decode()
     key = "organizations/0b1c2d3e-0000-4000-8000-000000000001/apiKeys/0b1c2d3e-0000-4000-8000-000000000002"
     found = imported(vault, own(tmp_path, "cdp_api_key.json", {"name": key, "privateKey": pem.replace("\n", "\\n")}))
-    assert (found["format"], found["entries"][0]["name"]) == ("coinbase", "coinbase")
+    assert (found["format"], found["entries"][0]["name"], found["entries"][0]["kind"]) == (*["coinbase"] * 3,)
     assert fields(vault, "coinbase") == {"api_key": key, "secret": pem}
 
 
 def test_stdin_is_a_source(vault: Daemon) -> None:
     done = vaultctl(vault, "import", "-", "--yes", "--json", given=json.dumps(flat("piped")))
     assert (done.returncode, exchanges(vault)) == (0, ["binance-main", "piped"])
+
+
+def test_a_passphrase_stays_to_the_letter(vault: Daemon, tmp_path: Path) -> None:
+    account = {"exchange": "okx", "key": " okx-key-canary-0001\n", "secret": "okx-secret-canary ", "passphrase": " a canary "}
+    imported(vault, own(tmp_path, "api-keys.json", {"okx_01": account}))
+    assert fields(vault, "okx_01") == {
+        "api_key": "okx-key-canary-0001", "secret": "okx-secret-canary", "passphrase": " a canary ",
+    }  # fmt: skip
 
 
 # --- saying it first --------------------------------------------------------------------------------------------------
@@ -229,8 +238,8 @@ def test_names_kinds_and_halves_can_be_chosen(vault: Daemon, tmp_path: Path) -> 
     assert (done.returncode, "--name FOUND=NEW" in done.stderr) == (7, True)
     nameless = own(tmp_path, "overlay.json", {"exchange": {"key": "overlay-key-canary-01", "secret": "s-canary"}})
     assert "use --kind" in imported(vault, nameless, code=7)["entries"][0]["reason"]
-    imported(vault, nameless, "--kind", "kraken", "--name", "overlay")
-    assert document(vault, "exchange", "show", "overlay")["kind"] == "kraken"
+    imported(vault, nameless, "--kind", "bybit", "--name", "overlay")
+    assert document(vault, "exchange", "show", "overlay")["kind"] == "bybit"
 
 
 def test_a_name_that_is_taken_gets_a_number_but_not_one_that_was_asked_for(vault: Daemon, tmp_path: Path) -> None:

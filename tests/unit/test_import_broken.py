@@ -164,8 +164,8 @@ def test_no_text_ends_in_anything_but_an_error_of_ours(text: str) -> None:
         pass
 
 
-@given(st.text(alphabet="connector:=,;|&*!{}[]\"'#- \n\tABC_KEY019"), st.sampled_from(formats.TEXT))
-def test_no_text_of_the_other_formats_either(text: str, form: str) -> None:
+@given(st.text(alphabet="connector:=,;|&*!{}[]\"'#- \n\tABC_KEY019"), st.sampled_from([*formats.TEXT, None]))
+def test_no_text_of_the_other_formats_either(text: str, form: str | None) -> None:
     source = Source("x", text)
     try:
         formats.read([source], form, lambda: b"p")

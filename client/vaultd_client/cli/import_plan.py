@@ -165,10 +165,9 @@ def _kind(client: VaultClient, entry: Entry, wishes: Wishes, item: Item) -> Kind
         except (NotFoundError, InvalidError):
             continue
         item.venue = venue
-        if folded(venue) != folded(entry.venues[0] if entry.venues else venue):
-            item.notices.append(f"{entry.venues[0]} is taken for {kind.kind}")
-        elif folded(venue) not in {folded(kind.kind), folded(kind.display_name)}:
-            item.notices.append(f"{venue} is {kind.kind} here")
+        written = entry.venues[0] if entry.venues else venue
+        if folded(written) not in {folded(kind.kind), folded(kind.display_name)} and not kind.notice:
+            item.notices.append(f"{written} is taken for {kind.kind}")
         return kind
     if not entry.certain:
         item.status, item.why = Status.SKIPPED, "its name names no exchange of the catalogue"
@@ -196,19 +195,18 @@ def _fields(kind: Kind, given: Mapping[str, object], item: Item) -> Pair:
         InvalidError: A name is that of no field, or two are of one.
     """
     known = {each.name for each in kind.fields}
-    aliases = {folded(alias): each.name for each in kind.fields for alias in each.aliases}
     made: Pair = {}
     extra: dict[str, str] = {}
     for name, value in given.items():
         if name == EXTRA and isinstance(value, Mapping):
             extra |= value
             continue
-        own = name if name in FIELD_NAMES else aliases.get(folded(name), "")
+        own = (name if name in FIELD_NAMES else kind.canonical(name)) or ""
         if own == "passphrase" and own not in known and "password" in known:
             own = "password"  # most bots have one word for both
         if own not in FIELD_NAMES or own in made:
             raise InvalidError("Invalid parameters", fields={name: f"is no field of {kind.display_name}, or comes twice"})
-        if own in known or kind.kind == CUSTOM:
+        if own in known or kind.free_fields:
             made[own] = str(value)
         else:
             extra[own] = str(value)

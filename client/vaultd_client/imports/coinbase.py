@@ -1,7 +1,11 @@
-"""The file that Coinbase's developer platform hands out: `{"name": "organizations/...", "privateKey": "..."}`."""
+"""The file that Coinbase's developer platform hands out: `{"name": "organizations/...", "privateKey": "..."}`.
+
+What it means is said by `drafts.py`, as for `exchange add`; here are the forms with more in them.
+"""
 
 from typing import Any
 
+from vaultd_client.cli.drafts import draft
 from vaultd_client.errors import InvalidError
 from vaultd_client.imports import shapes
 from vaultd_client.imports.found import Entry, Reading
@@ -29,7 +33,7 @@ def read(document: Any) -> Reading:
     """
     if not fits(document):
         raise InvalidError("that is no key file of Coinbase: it has no `name` and `privateKey`", hint=shapes.OTHER)
-    key = next(value for name in _NAMES if (value := shapes.text(document.get(name))))
-    pair = {"api_key": key, "secret": shapes.text(document["privateKey"])}
-    name = shapes.text(document.get("nickname"))
-    return Reading([Entry(where="privateKey", name=name, venues=("coinbase",), pairs={"": pair})], only_keys=True)
+    named = next(name for name in _NAMES if shapes.text(document.get(name)))
+    drawn = draft({named: shapes.text(document[named]), "privateKey": document["privateKey"]})
+    name, venues = shapes.text(document.get("nickname")), (drawn.kind,) if drawn.kind else ()
+    return Reading([Entry(where="privateKey", name=name, venues=venues, pairs=drawn.configurations)], only_keys=True)

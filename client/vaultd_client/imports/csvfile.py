@@ -56,7 +56,7 @@ def read(name: str, text: str) -> Reading:
             if len(row) != len(header):
                 left_out.append(LeftOut(where, "", f"has {len(row)} columns, the first line names {len(header)}"))
                 continue
-            found = _row(where, dict(zip(meanings, (cell.strip() for cell in row), strict=True)))
+            found = _row(where, dict(zip(meanings, row, strict=True)))
             (entries if isinstance(found, Entry) else left_out).append(found)  # type: ignore[arg-type]  # narrowed
             if len(entries) > MAX_ENTRIES:
                 raise InvalidError(f"{name} has more than {MAX_ENTRIES} entries", hint="split the file")
@@ -68,7 +68,7 @@ def read(name: str, text: str) -> Reading:
 
 def _row(where: str, row: Mapping[str, str]) -> Entry | LeftOut:
     fields = given({name: value for name, value in row.items() if name in FIELDS.values()})
-    name, venue = row.get("name", ""), row.get("venue", "")
+    name, venue = row.get("name", "").strip(), row.get("venue", "").strip()
     if not fields:
         return shapes.empty(where, name)
     half = row.get("half", "")

@@ -24,6 +24,8 @@ _PASSIVBOT = {
 }
 _NAMING = ("EXCHANGE", "EXCHANGE_NAME", "EXCHANGE_ID")
 """Variables that say which exchange the nameless `API_KEY` is for."""
+_OWNERS = {"my", "our", "bot", "account", "acc", "exchange", "cex", "ccxt", "trader"}
+"""Words that say whose it is; MY_OKX is not the venue MyOKX."""
 _LONGEST_END = 3
 """Words of the longest name of a field: `API_SECRET_KEY`."""
 _SCARCE = {"key", "login", "username", "token", "password", "address", "uid", "memo", "pk"}
@@ -34,6 +36,7 @@ _SCARCE = {"key", "login", "username", "token", "password", "address", "uid", "m
 class _Account:
     """What variables with one beginning say."""
 
+    name: str
     venues: tuple[str, ...]
     environment: str
     lines: list[int] = field(default_factory=list)
@@ -43,6 +46,7 @@ class _Account:
 
 @dataclass(frozen=True, slots=True)
 class _Name:
+    name: str
     venues: tuple[str, ...]
     environment: str
     half: str
@@ -63,7 +67,7 @@ def read(name: str, text: str) -> Reading:
     Raises:
         InvalidError: A line is none of a `.env` file.
     """
-    accounts: dict[tuple[tuple[str, ...], str], _Account] = {}
+    accounts: dict[tuple[str, str], _Account] = {}
     variables = list(_variables(name, text))
     naming = _named({variable: value for _, variable, value in variables})
     others = False
@@ -74,7 +78,8 @@ def read(name: str, text: str) -> Reading:
         if meant is None:
             others = True
             continue
-        account = accounts.setdefault((meant.venues, meant.environment), _Account(meant.venues, meant.environment))
+        new = _Account(meant.name, meant.venues, meant.environment)
+        account = accounts.setdefault((meant.name, meant.environment), new)
         account.lines.append(line)
         pair = account.pairs.setdefault(meant.half, {})
         if meant.field in pair and pair[meant.field] != value:
@@ -108,7 +113,7 @@ def _variables(name: str, text: str) -> Iterator[tuple[int, str, str]]:
             hint = "write NAME=VALUE; a value with blanks or line ends needs quotes"
             raise InvalidError(f"{name}: line {each.original.line}, column 1: is no NAME=VALUE", hint=hint)
         if each.key is not None and each.value is not None:
-            yield each.original.line, each.key, each.value.strip()
+            yield each.original.line, each.key, each.value
 
 
 def _named(variables: Mapping[str, str]) -> dict[str, str]:
@@ -124,14 +129,14 @@ def _meaning(variable: str, naming: Mapping[str, str]) -> _Name | None:
     if variable.startswith(_FREQTRADE):
         word = variable.removeprefix(_FREQTRADE)
         own = {bot.upper(): ours for ours, bot in names.FIELDS["freqtrade"].items()} | {"KEY": "api_key"}
-        return _Name((naming["freqtrade"],), "", "", own[word]) if word in own else None
+        return _Name(naming["freqtrade"], (naming["freqtrade"],), "", "", own[word]) if word in own else None
     if variable in _PASSIVBOT:
-        return _Name((naming["passivbot"],), "", "", _PASSIVBOT[variable])
+        return _Name(naming["passivbot"], (naming["passivbot"],), "", "", _PASSIVBOT[variable])
     for kind, environments in names.NAUTILUS.items():
         for environment, fields in environments.items():
             for known, written in fields.items():
                 if written == variable:
-                    return _Name((kind,), "" if environment == "live" else environment, "", known)
+                    return _Name(kind, (kind,), "" if environment == "live" else environment, "", known)
     return _by_words(variable, naming[""])
 
 
@@ -155,18 +160,20 @@ def _by_words(variable: str, nameless: str) -> _Name | None:
         else:
             venue.append(word)
     venues = _venues(venue) if venue else (nameless,)
-    return _Name(venues, environment if environment != "live" else "", half, ours)
+    name = "_".join(venue) or nameless
+    return _Name(name, venues, environment if environment != "live" else "", half, ours)
 
 
 def _venues(words: list[str]) -> tuple[str, ...]:
-    """Returns what a beginning may name: all of it, less at its end, and each single word: MY_BINANCE_2."""
+    """Returns what a beginning may name, the most certain first: MY_BINANCE_US_2 is Binance US."""
+    words = [word for word in words if word not in _OWNERS and not word.isdigit()] or words
     less = [" ".join(words[:length]) for length in range(len(words), 0, -1)]
     return tuple(dict.fromkeys([*less, *words]))
 
 
 def _entry(account: _Account) -> Entry | LeftOut:
     where = f"line {account.lines[0]}" if len(account.lines) == 1 else f"lines {account.lines[0]} to {account.lines[-1]}"
-    name = account.venues[0].replace(" ", "_")
+    name = account.name
     pairs = {half: pair for half, pair in account.pairs.items() if pair}
     if account.why:
         return LeftOut(where, name, account.why)

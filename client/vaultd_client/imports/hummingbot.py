@@ -114,9 +114,9 @@ def _account(where: str, document: Mapping[str, str], password: Password) -> Ent
             except UnicodeDecodeError:
                 return LeftOut(where, written, f"{name} holds no text")
         if field:
-            fields[field] = value.strip()
+            fields[field] = value
         else:
-            extra[name] = value.strip()
+            extra[name] = value
     fields = given(fields)
     if not fields:
         return shapes.empty(where, written)

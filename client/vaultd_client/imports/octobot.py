@@ -20,6 +20,8 @@ PUBLIC_KEY = b"uVEw_JJe7uiXepaU_DR4T-ThkjZlDn8Pzl8hYPIv7w0="
 _FIELDS = {bot: field for field, bot in names.FIELDS["octobot"].items()}
 _MORE = {"wallet_address": "address", "private_key": "private_key", "sub_account": "account_id"}
 _COVERED = ("api-key", "api-secret", "api-password")
+_STRIPPED = ("api-key", "api-secret")
+"""Of quotes and blanks, as OctoBot itself does."""
 _TOKEN = "gAAAA"  # noqa: S105 - how every Fernet token begins: version 0x80 and a time before the year 2106
 _SETTINGS = {"enabled", "sandboxed", "exchange-type"}
 
@@ -51,8 +53,7 @@ def read(document: Any) -> Reading:
 def _account(name: str, account: Mapping[str, Any]) -> Entry | LeftOut:
     where = f"exchanges.{name}"
     plain: dict[str, str] = {}
-    written = {each: value for each in _FIELDS if (value := shapes.text(account.get(each)))}
-    written = given(written)
+    written = given({each: account[each] for each in _FIELDS if shapes.text(account.get(each))})
     covered = {each: written[each].startswith(_TOKEN) for each in _COVERED if each in written}
     if len(set(covered.values())) > 1:
         apart = ", ".join(each for each, encrypted in covered.items() if not encrypted)
@@ -62,7 +63,7 @@ def _account(name: str, account: Mapping[str, Any]) -> Entry | LeftOut:
             opened = Fernet(PUBLIC_KEY).decrypt(value).decode() if value.startswith(_TOKEN) else value
         except (InvalidToken, ValueError):
             return LeftOut(where, name, f"{each} is encrypted, and not with OctoBot's key: it may be cut off")
-        plain[_FIELDS[each]] = opened.strip("'\" \r\n\t")  # as OctoBot itself does
+        plain[_FIELDS[each]] = opened.strip("'\" \r\n\t") if each in _STRIPPED else opened
     plain |= given(shapes.texts(account, _MORE))
     plain = given(plain)
     if not plain:

@@ -19,8 +19,11 @@ def text(value: Any) -> str:
 
 
 def texts(document: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
-    """Returns our fields of an object whose own names for them are the keys of `names`. The last name wins."""
-    return {field: value for name, field in names.items() if (value := text(document.get(name)))}
+    """Returns our fields of an object whose own names for them are the keys of `names`. The last name wins.
+
+    Values stay to the letter: a passphrase may begin with a blank, and the keyholder cleans the others.
+    """
+    return {field: document[name] for name, field in names.items() if text(document.get(name))}
 
 
 def empty(where: str, name: str) -> LeftOut:
