@@ -235,7 +235,7 @@ def test_no_secret_is_in_output_errors_or_the_record(vault: Daemon, tmp_path: Pa
     path = own(tmp_path, name)
     assert "canary" in path.read_text()
     broken = own(tmp_path, "broken", path.read_text()[: path.stat().st_size * 2 // 3])
-    said = ""
+    said, shown, secrets = "", "", set[str]()
     for arguments in (
         (str(path), "--dry-run"), (str(path), "--yes"), (str(path), "--yes", "--json"), (str(broken), "--yes"),
         (str(path), "--yes", "--shred"), ("list",), ("list", "--json"), ("undo", "--yes"),
@@ -243,6 +243,12 @@ def test_no_secret_is_in_output_errors_or_the_record(vault: Daemon, tmp_path: Pa
         done = vaultctl(vault, "import", *arguments)
         said += done.stdout + done.stderr
         said += "".join(each.read_text() for each in records(vault))
+        if arguments == (str(path), "--yes"):
+            names = [each["name"] for each in json.loads(records(vault)[0].read_text())["made"]]
+            secrets |= {value for name in names for value in fields(vault, name).values() if value != "true"}
+            shown = vaultctl(vault, "reveal", names[0], "--configuration", "write").stdout
     said += vault.log()
     assert "imported" in said
+    assert [each for each in secrets if each in said] == []
     assert "canary" not in said
+    assert [each for each in secrets if each in shown]  # positive control: where secrets are shown, they are found

@@ -36,7 +36,7 @@ def write(client: VaultClient, items: Sequence[Item], record: Record) -> Stopped
         try:
             record.pending = item.name
             record.save()  # before, so that what is stored is never without a trace
-        except InvalidError as error:
+        except (InvalidError, KeyboardInterrupt) as error:
             record.pending = ""
             stopped = _stopped(error)
             break

@@ -9,7 +9,7 @@ from typing import Any
 from vaultd_client.bots import names
 from vaultd_client.errors import InvalidError
 from vaultd_client.imports import shapes
-from vaultd_client.imports.found import MAX_ENTRIES, Entry, LeftOut, Reading, given
+from vaultd_client.imports.found import MAX_ENTRIES, Entry, LeftOut, Reading, given, sorted_out
 from vaultd_client.imports.words import FIELDS, HALVES, folded, spelled, without_markets
 
 _COLUMNS: Mapping[str, str] = {
@@ -45,8 +45,7 @@ def read(name: str, text: str) -> Reading:
         raise InvalidError(f"{name}: line 1: the columns have no names that are known", hint=hint)
     if twice := {each for each in meanings if each and meanings.count(each) > 1}:
         raise InvalidError(f"{name}: line 1: two columns are {min(twice)}", hint="remove one of them")
-    entries: list[Entry] = []
-    left_out: list[LeftOut] = []
+    found: list[Entry | LeftOut] = []
     try:
         next(rows)
         for row in rows:
@@ -54,16 +53,15 @@ def read(name: str, text: str) -> Reading:
                 continue
             where = f"line {rows.line_num}"
             if len(row) != len(header):
-                left_out.append(LeftOut(where, "", f"has {len(row)} columns, the first line names {len(header)}"))
+                found.append(LeftOut(where, "", f"has {len(row)} columns, the first line names {len(header)}"))
                 continue
-            found = _row(where, dict(zip(meanings, row, strict=True)))
-            (entries if isinstance(found, Entry) else left_out).append(found)  # type: ignore[arg-type]  # narrowed
-            if len(entries) > MAX_ENTRIES:
+            found.append(_row(where, dict(zip(meanings, row, strict=True))))
+            if len(found) > MAX_ENTRIES:
                 raise InvalidError(f"{name} has more than {MAX_ENTRIES} entries", hint="split the file")
     except csv.Error:
         hint = "check the quotes; a quote inside a value is written twice"
         raise InvalidError(f"{name}: line {rows.line_num}, column 1: is not CSV", hint=hint) from None
-    return Reading(_merged(entries), left_out, only_keys=all(meanings))
+    return sorted_out(_merged(found), only_keys=all(meanings))
 
 
 def _row(where: str, row: Mapping[str, str]) -> Entry | LeftOut:
@@ -90,11 +88,13 @@ def _row(where: str, row: Mapping[str, str]) -> Entry | LeftOut:
     )
 
 
-def _merged(entries: Sequence[Entry]) -> list[Entry]:
+def _merged(found: Sequence[Entry | LeftOut]) -> list[Entry | LeftOut]:
     """Puts the read line and the write line of one account together."""
-    made: list[Entry] = []
-    for entry in entries:
+    made: list[Entry | LeftOut] = []
+    for entry in found:
         for place, other in enumerate(made):
+            if isinstance(entry, LeftOut) or isinstance(other, LeftOut):
+                continue
             alike = entry.name and (entry.name, entry.venues, entry.environment) == (
                 other.name, other.venues, other.environment
             )  # fmt: skip

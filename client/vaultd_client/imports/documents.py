@@ -6,7 +6,7 @@ from vaultd_client.cli.drafts import draft
 from vaultd_client.cli.failure import Failure
 from vaultd_client.errors import InvalidError
 from vaultd_client.imports import shapes
-from vaultd_client.imports.found import Entry, LeftOut, Reading
+from vaultd_client.imports.found import Entry, LeftOut, Reading, sorted_out
 from vaultd_client.imports.words import without_markets
 
 _DFNS = {"readConfiguration", "writeConfiguration"}
@@ -42,11 +42,7 @@ def read(document: Any) -> Reading:
         raise InvalidError("that is neither an exchange nor a list of exchanges", hint=shapes.OTHER)
     alone = len(bodies) == 1
     found = [_body("document" if alone else f"entry {number}", each) for number, each in enumerate(bodies, 1)]
-    return Reading(
-        [each for each in found if isinstance(each, Entry)],
-        [each for each in found if isinstance(each, LeftOut)],
-        only_keys=True,
-    )
+    return sorted_out(found, only_keys=True)
 
 
 def _body(where: str, body: dict[str, Any]) -> Entry | LeftOut:

@@ -11,7 +11,7 @@ from io import StringIO
 from vaultd_client.bots import names
 from vaultd_client.errors import InvalidError
 from vaultd_client.imports import shapes
-from vaultd_client.imports.found import Entry, LeftOut, Reading, is_placeholder
+from vaultd_client.imports.found import Entry, LeftOut, Reading, is_placeholder, sorted_out
 from vaultd_client.imports.words import ENVIRONMENTS, FIELDS, HALVES
 
 _FREQTRADE = "FREQTRADE__EXCHANGE__"
@@ -90,11 +90,7 @@ def read(name: str, text: str) -> Reading:
             pair[meant.field] = value
     keys = [account for account in accounts.values() if account.venues != ("",) or _has_key(account)]
     found = [_entry(account) for account in keys]
-    return Reading(
-        [each for each in found if isinstance(each, Entry)],
-        [each for each in found if isinstance(each, LeftOut)],
-        only_keys=not others and len(keys) == len(accounts),
-    )
+    return sorted_out(found, only_keys=not others and len(keys) == len(accounts))
 
 
 def _has_key(account: _Account) -> bool:

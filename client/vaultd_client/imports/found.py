@@ -1,7 +1,7 @@
 """What a file holds: key pairs that can be imported, and those that cannot, each with the reason."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vaultd_client.errors import InvalidError
@@ -57,6 +57,18 @@ class Reading:
     entries: Sequence[Entry]
     left_out: Sequence[LeftOut] = ()
     only_keys: bool = False
+
+
+def sorted_out(found: Iterable[Entry | LeftOut], *, only_keys: bool) -> Reading:
+    """Returns what was found as a reading."""
+    entries: list[Entry] = []
+    left_out: list[LeftOut] = []
+    for each in found:
+        if isinstance(each, Entry):
+            entries.append(each)
+        else:
+            left_out.append(each)
+    return Reading(entries, left_out, only_keys)
 
 
 def joined(readings: Sequence[Reading]) -> Reading:

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from vaultd_client.bots import names
-from vaultd_client.errors import InvalidError
 from vaultd_client.fields import FieldValues
 from vaultd_client.imports import shapes
-from vaultd_client.imports.found import READ, WRITE, Entry, LeftOut, Reading, given
+from vaultd_client.imports.found import READ, WRITE, Entry, LeftOut, Reading, given, sorted_out
 
 _TRADING = {bot: field for field, bot in names.FIELDS["gunbot"].items()}
 _MASTER = {bot: field for field, bot in names.GUNBOT_MASTER.items()}
@@ -33,15 +32,10 @@ def read(document: Any) -> Reading:
     Raises:
         InvalidError: There are no `exchanges` in it.
     """
-    if not isinstance(document, dict) or not isinstance(document.get("exchanges"), dict):
-        raise InvalidError("that is no configuration of Gunbot: it has no `exchanges`", hint=shapes.OTHER)
-    found = [_account(name, shapes.mapping(each)) for name, each in document["exchanges"].items()]
-    known, accounts = {*_TRADING, *_MASTER}, document["exchanges"].values()
-    return Reading(
-        [each for each in found if isinstance(each, Entry)],
-        [each for each in found if isinstance(each, LeftOut)],
-        only_keys={*document} == {"exchanges"} and all({*shapes.mapping(each)} <= known for each in accounts),
-    )
+    accounts = shapes.exchanges(document, "Gunbot")
+    known = {*_TRADING, *_MASTER}
+    only_keys = {*document} == {"exchanges"} and all({*each} <= known for each in accounts.values())
+    return sorted_out((_account(name, each) for name, each in accounts.items()), only_keys=only_keys)
 
 
 def _account(name: str, account: Mapping[str, Any]) -> Entry | LeftOut:

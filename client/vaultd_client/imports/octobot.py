@@ -10,9 +10,8 @@ from typing import Any
 from cryptography.fernet import Fernet, InvalidToken
 
 from vaultd_client.bots import names
-from vaultd_client.errors import InvalidError
 from vaultd_client.imports import shapes
-from vaultd_client.imports.found import Entry, LeftOut, Reading, given
+from vaultd_client.imports.found import Entry, LeftOut, Reading, given, sorted_out
 from vaultd_client.imports.words import MARKETS, spelled
 
 PUBLIC_KEY = b"uVEw_JJe7uiXepaU_DR4T-ThkjZlDn8Pzl8hYPIv7w0="
@@ -38,16 +37,10 @@ def read(document: Any) -> Reading:
     Raises:
         InvalidError: There are no `exchanges` in it.
     """
-    if not isinstance(document, dict) or not isinstance(document.get("exchanges"), dict):
-        raise InvalidError("that is no configuration of OctoBot: it has no `exchanges`", hint=shapes.OTHER)
-    found = [_account(name, shapes.mapping(each)) for name, each in document["exchanges"].items()]
+    accounts = shapes.exchanges(document, "OctoBot")
     known = {*_FIELDS, *_MORE, *_SETTINGS}
-    accounts = document["exchanges"].values()
-    return Reading(
-        [each for each in found if isinstance(each, Entry)],
-        [each for each in found if isinstance(each, LeftOut)],
-        only_keys={*document} == {"exchanges"} and all({*shapes.mapping(each)} <= known for each in accounts),
-    )
+    only_keys = {*document} == {"exchanges"} and all({*each} <= known for each in accounts.values())
+    return sorted_out((_account(name, each) for name, each in accounts.items()), only_keys=only_keys)
 
 
 def _account(name: str, account: Mapping[str, Any]) -> Entry | LeftOut:

@@ -6,7 +6,7 @@ from vaultd_client.bots import names
 from vaultd_client.errors import InvalidError
 from vaultd_client.fields import FieldValues
 from vaultd_client.imports import shapes
-from vaultd_client.imports.found import Entry, LeftOut, Reading, given
+from vaultd_client.imports.found import Entry, LeftOut, Reading, given, sorted_out
 
 _FIELDS = {bot: field for field, bot in names.FIELDS["passivbot"].items()}
 _CCXT = {"apiKey": "api_key", "password": "passphrase", "walletAddress": "address", "privateKey": "private_key"}
@@ -30,11 +30,7 @@ def read(document: Any) -> Reading:
         raise InvalidError("that is no api-keys.json of passivbot: it has no account", hint=shapes.OTHER)
     found = [_account(name, each) for name, each in document.items() if _is_account(each)]
     known = {"exchange", *_FIELDS, *_CCXT, *_SWITCHES}
-    return Reading(
-        [each for each in found if isinstance(each, Entry)],
-        [each for each in found if isinstance(each, LeftOut)],
-        only_keys=all(_is_account(each) and {*each} <= known for each in document.values()),
-    )
+    return sorted_out(found, only_keys=all(_is_account(each) and {*each} <= known for each in document.values()))
 
 
 def _is_account(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from vaultd_client.errors import InvalidError
 from vaultd_client.imports.found import LeftOut
 
 OTHER = "leave --from out, or name the right format: vaultctl import --help"
@@ -24,6 +25,18 @@ def texts(document: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, st
     Values stay to the letter: a passphrase may begin with a blank, and the keyholder cleans the others.
     """
     return {field: document[name] for name, field in names.items() if text(document.get(name))}
+
+
+def exchanges(document: Any, bot: str) -> Mapping[str, Mapping[str, Any]]:
+    """Returns the accounts under `exchanges`, by name.
+
+    Raises:
+        InvalidError: There is no such object.
+    """
+    found = mapping(document).get("exchanges")
+    if not isinstance(found, dict):
+        raise InvalidError(f"that is no configuration of {bot}: it has no `exchanges`", hint=OTHER)
+    return {name: mapping(each) for name, each in found.items()}
 
 
 def empty(where: str, name: str) -> LeftOut:
