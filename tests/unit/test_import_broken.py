@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -171,6 +172,26 @@ def test_no_text_of_the_other_formats_either(text: str, form: str | None) -> Non
         formats.read([source], form, lambda: b"p")
     except VaultClientError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("module", "wanted", "text", "package"),
+    [
+        ("yaml", "hummingbot", "connector: x\n", "PyYAML"),
+        ("dotenv.parser", "env", "A_KEY=canary\n", "python-dotenv"),
+    ],
+)
+def test_a_package_that_is_not_installed_is_named_with_what_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, wanted: str, text: str, package: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_text(text)
+    read_before = formats.read(sources(str(path)), wanted, lambda: b"")
+    assert read_before
+    monkeypatch.setitem(sys.modules, module, None)  # what `import` meets where it is not installed
+    error = refused(path, wanted)
+    assert package in str(error)
+    assert error.hint == "pip install 'vaultd-client[import]'"
 
 
 # --- keystores --------------------------------------------------------------------------------------------------------
