@@ -1,16 +1,23 @@
-"""Starts the daemon: hardens itself, binds the sockets, starts the keyholder, and only then imports gRPC."""
+"""Starts the daemon: hardens itself, binds the sockets, starts the keyholder, and only then imports gRPC.
+
+Where the keyholder is a unit of its own, it is started from here as well, and the server connects to it.
+"""
 
 import grp
 import logging
 import os
+import pwd
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from vaultd import config as settings
 from vaultd.errors import ConfigInvalidError, VaultError
-from vaultd.keyholder.process import spawn
+from vaultd.keyholder.process import Held, become, connect, spawn
 from vaultd.server.harden import harden_server
 from vaultd.server.sockets import BoundSocket, adopt_systemd, bind_public
 
@@ -26,8 +33,9 @@ _HINTS = {
 
 @click.command()
 @click.option("--system", is_flag=True, help="Use /run/vaultd and /var/lib/vaultd, as the systemd units do.")
+@click.option("--keyholder", is_flag=True, help="Be the keyholder of a unit of its own, on the sockets of systemd.")
 @click.version_option(package_name="vaultd")
-def main(*, system: bool) -> None:
+def main(*, system: bool, keyholder: bool) -> None:
     """Run the vault daemon in the foreground.
 
     Settings come from vaultd.toml and VAULTD_* variables; the README lists them. Stop it with Ctrl-C; the vault is
@@ -35,7 +43,10 @@ def main(*, system: bool) -> None:
     """
     logging.basicConfig(format="vaultd: %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
-        _run(settings.load(system=system))
+        config = settings.load(system=system)
+        if keyholder:
+            _become_keyholder(config)
+        _run(config)
     except VaultError as error:
         hint = _HINTS.get(error.reason, "")
         click.echo(f"vaultd: {error.message}" + (f"\n  {hint}" if hint else ""), err=True)
@@ -46,20 +57,32 @@ def main(*, system: bool) -> None:
         sys.exit(1)
 
 
+def _become_keyholder(config: settings.Config) -> NoReturn:
+    link, unlock = adopt_systemd("link.sock"), adopt_systemd("unlock.sock")
+    if link is None or unlock is None:
+        raise ConfigInvalidError("systemd passed no link.sock and unlock.sock; systemctl start vaultd-keyholder")
+    become(_uid(config.server_user), link, unlock)
+
+
 def _run(config: settings.Config) -> None:
     harden_server()
-    group = _group(config.unlock_group)
     _make_runtime(config.runtime_dir)
     public = adopt_systemd("vaultd.sock") or _bound(config.socket, 0o666, None)
-    unlock = _bound(config.unlock_socket, 0o600 if group is None else 0o660, group)
     _check_directory(config.database.parent)
-    process = spawn(unlock)
+    process: Held | None = None
+    begin: Callable[[], Held]
+    if config.keyholder_socket is None:
+        group = _group(config.unlock_group)
+        begin = partial(spawn, _bound(config.unlock_socket, 0o600 if group is None else 0o660, group))
+        process = begin()
+    else:
+        begin = partial(connect, config.keyholder_socket, _uid(config.keyholder_user))
     # Threat: gRPC's core writes what it cannot parse of a stranger's headers to stderr, raw: lines of his own making in
     # the log, and whatever secret he sent by mistake. Measure: it writes nothing. Limit: nor does it say what troubles it.
     os.environ["GRPC_VERBOSITY"] = "NONE"
     from vaultd.server.main import run
 
-    run(config, public, unlock, process)
+    run(config, public, begin, process)
 
 
 def _bound(path: Path, mode: int, group: int | None) -> BoundSocket:
@@ -89,6 +112,13 @@ def _check_directory(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
         raise ConfigInvalidError(f"{path} cannot be made", fields={"data_dir": "cannot be made"}) from None
+
+
+def _uid(user: str) -> int:
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise ConfigInvalidError(f"there is no user {user}; vaultctl system install makes it") from None
 
 
 def _group(name: str) -> int | None:

@@ -7,7 +7,9 @@
 | unlock_socket | VAULTD_UNLOCK_SOCKET | runtime_dir/unlock.sock | the same |
 | data_dir | VAULTD_DATA_DIR | $XDG_DATA_HOME/vaultd | /var/lib/vaultd |
 | anchor_dir | VAULTD_ANCHOR_DIR | $XDG_STATE_HOME/vaultd | /var/lib/vaultd-anchor |
-| unlock_group | | none: the owner alone | vaultd |
+| keyholder_socket | VAULTD_KEYHOLDER_SOCKET | none: the server starts the keyholder | runtime_dir/link.sock |
+| keyholder_user, server_user | | | vaultd-keyholder, vaultd |
+| unlock_group | | none: the owner alone | vaultd-admin |
 | [kdf] memory_kib, passes, lanes | | what init measured | the same |
 
 The file is VAULTD_CONFIG, else $XDG_CONFIG_HOME/vaultd/vaultd.toml, in system mode /etc/vaultd/vaultd.toml.
@@ -27,8 +29,8 @@ from vaultd import limits
 from vaultd.errors import ConfigInvalidError
 from vaultd.model import KdfParameters
 
-_PATHS = ("runtime_dir", "socket", "unlock_socket", "data_dir", "anchor_dir")
-_KNOWN = {*_PATHS, "unlock_group", "kdf"}
+_PATHS = ("runtime_dir", "socket", "unlock_socket", "keyholder_socket", "data_dir", "anchor_dir")
+_KNOWN = {*_PATHS, "keyholder_user", "server_user", "unlock_group", "kdf"}
 _KDF_BOUNDS = {
     "memory_kib": (limits.ARGON2_MIN_MEMORY_KIB, limits.ARGON2_MAX_MEMORY_KIB),
     "passes": (limits.ARGON2_MIN_PASSES, limits.ARGON2_MAX_PASSES),
@@ -38,14 +40,18 @@ _KDF_BOUNDS = {
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The settings of one daemon."""
+    """The settings of one daemon. `keyholder_socket` is None where the server starts the keyholder itself."""
 
+    system: bool
     runtime_dir: Path
     socket: Path
     unlock_socket: Path
     inner_socket: Path
     database: Path
     anchor: Path
+    keyholder_socket: Path | None
+    keyholder_user: str
+    server_user: str
     unlock_group: str
     kdf_floor: KdfParameters | None
 
@@ -66,13 +72,18 @@ def load(*, system: bool, environment: Mapping[str, str] | None = None) -> Confi
         if name in settings and not Path(str(settings[name])).is_absolute():
             raise ConfigInvalidError(f"{name} must be an absolute path", fields={name: "must be an absolute path"})
     runtime = Path(settings["runtime_dir"])
+    link = settings.get("keyholder_socket") or (runtime / "link.sock" if system else None)
     return Config(
+        system=system,
         runtime_dir=runtime,
         socket=Path(settings.get("socket", runtime / "vaultd.sock")),
         unlock_socket=Path(settings.get("unlock_socket", runtime / "unlock.sock")),
         inner_socket=runtime / "inner" / "grpc.sock",
         database=Path(settings["data_dir"]) / "vault.db",
         anchor=Path(settings["anchor_dir"]) / "anchor",
+        keyholder_socket=None if link is None else Path(link),
+        keyholder_user=str(settings.get("keyholder_user", "vaultd-keyholder")),
+        server_user=str(settings.get("server_user", "vaultd")),
         unlock_group=str(settings["unlock_group"]),
         kdf_floor=_kdf(settings.get("kdf")),
     )
@@ -84,7 +95,7 @@ def _defaults(*, system: bool) -> dict[str, Any]:
             "runtime_dir": "/run/vaultd",
             "data_dir": "/var/lib/vaultd",
             "anchor_dir": "/var/lib/vaultd-anchor",
-            "unlock_group": "vaultd",
+            "unlock_group": "vaultd-admin",
         }
     with warnings.catch_warnings():
         # Without XDG_RUNTIME_DIR there is a fallback; bind_public refuses it where it is not ours.

@@ -53,14 +53,15 @@ def _name(error: OSError) -> str:
     return errno.errorcode.get(error.errno or 0, "error")
 
 
-def harden_early(parent_pid: int, keep_fds: Collection[int]) -> list[Check]:
-    """Makes the process unreadable to its own user and ties its life to its parent's. First statement of the child.
+def harden_early(parent_pid: int | None, keep_fds: Collection[int]) -> list[Check]:
+    """Makes the process unreadable to its own user and ties its life to its parent's. First statement of the process.
 
     The parent must have started the child from a thread that lives as long as it does: the kernel sends
     PR_SET_PDEATHSIG when that thread ends. A later change of uid or gid undoes it and `dumpable` (prctl(2)).
 
     Args:
-        parent_pid: The process that is to be the parent; os.getpid() of whoever started this one.
+        parent_pid: The process that is to be the parent; os.getpid() of whoever started this one. None for a unit of its
+            own, whose life is systemd's to end.
         keep_fds: Descriptors that stay open besides 0, 1 and 2.
 
     Raises:
@@ -69,7 +70,7 @@ def harden_early(parent_pid: int, keep_fds: Collection[int]) -> list[Check]:
     return [
         _not_dumpable(),
         _no_core(),
-        _die_with_parent(parent_pid),
+        _own_unit() if parent_pid is None else _die_with_parent(parent_pid),
         _no_new_privileges(),
         _no_exec_gain(),
         _private_files(),
@@ -103,6 +104,11 @@ def _die_with_parent(parent_pid: int) -> Check:
     if found.value == signal.SIGKILL:
         return Check("parent_death", True, f"SIGKILL when process {parent_pid} dies")
     return Check("parent_death", False, f"{_why(answer)}; the end of the link ends this process")
+
+
+def _own_unit() -> Check:
+    """Threat: a keyholder left behind. Limit: it outlives the server on purpose; lock, and stopping its unit, end it."""
+    return Check("own_unit", True, "a unit of its own: a restart of the server costs no unlock")
 
 
 def _no_new_privileges() -> Check:

@@ -18,6 +18,10 @@ from vaultd.packing import pack_row, unpack_row
 _TABLES = tuple(kind.table for kind in TAGGED)
 
 
+Place = tuple[int, bytes]
+"""Generation and audit head: they name one state of one store, for nobody else can make the head."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What an audit entry says, before it has a place in the chain."""
@@ -51,7 +55,7 @@ class Ledger:
         self._total = 0
         self._current: set[bytes] = set()
         self.changes = 0
-        self._made: deque[tuple[int, Callable[[], None]]] = deque()
+        self._made: deque[tuple[int, Place, Callable[[], None]]] = deque()
 
     # --- at unlock --------------------------------------------------------------------------------------------
 
@@ -154,7 +158,7 @@ class Ledger:
         self.head = audit.mac
         row = IntegrityRow(self.vault_id, self.generation, now_ms, self._mac(self.generation, now_ms, self.head))
         self.changes += 1
-        self._made.append((self.changes, undo))
+        self._made.append((self.changes, before[:2], undo))
         return {
             "puts": wire_puts,
             "deletes": wire_deletes,
@@ -186,12 +190,16 @@ class Ledger:
         Returns:
             Whether nothing made before it waits for its answer: then nothing but itself is to blame.
         """
-        if all(made != number for made, _ in self._made):
+        if all(made != number for made, _, _ in self._made):
             return False
         oldest = self._made[0][0] == number
         while self._made and self._made[-1][0] >= number:
-            self._made.pop()[1]()
+            self._made.pop()[2]()
         return oldest
+
+    def places(self) -> frozenset[Place]:
+        """Returns where the store can be: as acknowledged, or after any of the changes that wait for their answer."""
+        return frozenset({place for _, place, _ in self._made} | {(self.generation, self.head)})
 
     # --- inside -----------------------------------------------------------------------------------------------
 

@@ -23,14 +23,12 @@ from vaultd.errors import (
     OutOfMemoryError,
     RecordInvalidError,
     StoreDamagedError,
-    StoreRolledBackError,
-    StoreTooNewError,
     UnlockBusyError,
     UnlockDelayedError,
     VaultError,
     WrongPassphraseError,
 )
-from vaultd.keyholder import records, slots
+from vaultd.keyholder import loading, records, slots
 from vaultd.keyholder.allowlist import Allowlist
 from vaultd.keyholder.clock import Clock
 from vaultd.keyholder.keys import Keys
@@ -40,12 +38,8 @@ from vaultd.keyholder.secretmem import SecretBuffer
 from vaultd.keyholder.vault import Keyholder, Unlocked, canonical_json
 from vaultd.model import (
     EVERYTHING,
-    TAGGED,
-    AuditRow,
     ClientRow,
     ClientState,
-    GrantRow,
-    IntegrityRow,
     KdfParameters,
     PeerFacts,
     Row,
@@ -54,7 +48,6 @@ from vaultd.model import (
     VaultRow,
     VaultState,
 )
-from vaultd.packing import unpack_row
 
 _LOCK_AUDIT_SECONDS = 1.0
 """How long lock waits for its audit entry: a full or hanging disk must not keep the keys alive."""
@@ -144,13 +137,13 @@ def _unlock(holder: Keyholder, header: dict[str, Any], kind: SlotKind, given: Se
     try:
         _require_no_delay(holder)  # Before the store is read and checked: a guesser must not keep it busy for nothing.
         found = yield Ask("open", {"check": True})
-        vault, rows = _believable(found)
+        vault, rows = loading.believable(found)
         slot = yield from _try_slots(holder, keys, vault, rows, kind, header.get("slot"), given)
     except BaseException:
         keys.close()
         raise
     try:
-        unlocked = yield from _load(holder, keys, vault, found, accept_rollback=header.get("accept_rollback") is True)
+        unlocked = yield from loading.load(holder, keys, vault, found, accept_rollback=header.get("accept_rollback") is True)
         if not (unlocked.ledger.holds(vault) and unlocked.ledger.holds(slot)):
             # They were tried before anything vouched for them; what opened must be what the vault has today.
             raise StoreDamagedError("the key slot that opened is not one that the vault has")
@@ -221,17 +214,6 @@ def _require_no_delay(holder: Keyholder) -> None:
         raise UnlockDelayedError(metadata={"retry_after_ms": str(holder.retry_after_ms())})
 
 
-def _believable(found: dict[str, Any]) -> tuple[VaultRow, list[SlotRow]]:
-    """Returns vault row and slots as the store has them, if they can be tried at all."""
-    vaults = [VaultRow.of(values[:-1]) for values in found["vault"]]
-    rows = [SlotRow.of(values[:-1]) for values in found["slots"]]
-    if len(vaults) != 1 or len(rows) > limits.MAX_SLOTS:
-        raise StoreDamagedError("the vault row or the key slots are damaged")
-    if vaults[0].format_version > limits.FORMAT_VERSION:
-        facts = {"found": str(vaults[0].format_version), "supported": str(limits.FORMAT_VERSION)}
-        raise StoreTooNewError(metadata=facts)
-    return vaults[0], rows
-
 
 def _try_slots(
     holder: Keyholder,
@@ -279,67 +261,6 @@ def _wrong(kind: SlotKind, *, tried: bool) -> str:
     return f"wrong {name}" if tried else f"no key slot takes that {name}"
 
 
-def _load(
-    holder: Keyholder, keys: Keys, vault: VaultRow, found: dict[str, Any], *, accept_rollback: bool
-) -> Task:
-    """Steps 5 to 7. Returns the unlocked vault."""
-    keys.derive(vault.vault_id)
-    keys.unwrap_lasting(vault.wrapped_keys, vault.vault_id)
-    if requests.identity_public(keys.identity) != vault.identity:
-        raise StoreDamagedError("the identity of the vault was changed outside vaultd")
-    yield Ask("pages-sound")
-    ledger = Ledger(vault.vault_id, holder.schema_version, keys.row, keys.integrity, keys.audit)
-    kept: dict[type[Row], list[Any]] = {SlotRow: [], ClientRow: [], GrantRow: []}
-    for kind in TAGGED:
-        after = 0
-        while True:
-            rows, tags, after = yield Ask("page", {"table": kind.table, "after": after})
-            if not rows:
-                break
-            ledger.load_page(kind.table, rows, tags)
-            if kind in kept:
-                kept[kind] += [kind.of(unpack_row(packed)[1]) for packed in rows]
-    stored = [IntegrityRow.of(values) for values in found["integrity"]]
-    if len(stored) != 1 or ledger.counts["vault"] != 1:
-        raise StoreDamagedError("rows of the store are missing or added")
-    facts = yield Ask("audit-facts", max(0, stored[0].generation - 1))
-    tail = AuditRow.of(facts["tail"]) if facts["tail"] else None
-    ledger.open_at(stored[0], tail, facts["count"])
-    before = AuditRow.of(facts["entry"]).mac if facts["entry"] else integrity.first_audit_head(vault.vault_id)
-    if tail is not None and not ledger.check_entry(before, tail):
-        # Its MAC is covered by the integrity row, its columns only by its MAC; and its time is where the clock goes on.
-        raise StoreDamagedError("the last entry of the audit was changed outside vaultd")
-    yield from _check_anchor(keys, vault, ledger, found["anchor"], accept_rollback=accept_rollback)
-    return Unlocked(
-        vault,
-        keys,
-        ledger,
-        Clock(tail.time_ms if tail else 0),
-        {row.slot: row for row in kept[SlotRow]},
-        Allowlist(kept[ClientRow], kept[GrantRow]),
-    )
-
-
-def _check_anchor(
-    keys: Keys, vault: VaultRow, ledger: Ledger, anchor: bytes | None, *, accept_rollback: bool
-) -> Task:
-    if accept_rollback:
-        return
-    if anchor is None:
-        if ledger.generation == 1:
-            return  # Killed between the first commit and the first anchor.
-        raise StoreRolledBackError("the anchor is missing", metadata={"generation": str(ledger.generation)})
-    read = integrity.read_anchor(keys.audit, vault.vault_id, anchor)
-    if read is None:
-        raise StoreRolledBackError("the anchor is damaged or of another vault")
-    generation, head = read
-    facts = {"generation": str(ledger.generation), "anchor": str(generation)}
-    if generation > ledger.generation:
-        raise StoreRolledBackError(metadata=facts)
-    if generation:
-        found = yield Ask("audit-facts", generation)
-        if not found["entry"] or not integrity.same(AuditRow.of(found["entry"]).mac, head):
-            raise StoreRolledBackError("the store and its anchor have parted", metadata=facts)
 
 
 def _settle(

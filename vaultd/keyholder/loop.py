@@ -61,16 +61,24 @@ class Turn:
 
 
 class Loop:
-    """Runs until the link closes or `leave` is called."""
+    """Runs until `leave` is called, or the link ends and `lost` ends the process.
 
-    def __init__(self, link: socket.socket) -> None:
-        self._link = link
-        link.setblocking(False)
+    Attributes:
+        requests: What the server may ask, name to handler.
+        lost: Called when the link has ended, before what waits for its answers fails. By default nobody is left to hold
+            keys for.
+        tick: Called once a second.
+    """
+
+    def __init__(self) -> None:
+        self._link: socket.socket | None = None
+        self._greeter: Task | None = None
+        self._serving = False
+        self._unanswerable = 0
         self._decoder = protocol.Decoder()
         self._frames: deque[tuple[int, int, str, Any]] = deque()
         self._out = bytearray()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(link, selectors.EVENT_READ, self._link_ready)
         # Made before the sandbox closes: a thread wakes the loop through it.
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._selector.register(self._wake_read, selectors.EVENT_READ, self._wake_ready)
@@ -81,7 +89,26 @@ class Loop:
         self._turns: deque[tuple[Task, Callable[[Any, BaseException | None], None]]] = deque()
         self._leave_by = math.inf
         self.requests: dict[str, Callable[[Any], Task]] = {}
+        self.lost: Callable[[], None] = lambda: os._exit(0)
         self.tick: Callable[[], None] = lambda: None
+
+    # --- the server of the moment -----------------------------------------------------------------------------
+
+    @property
+    def serving(self) -> bool:
+        """Says whether there is a server, and its hello was answered well."""
+        return self._serving
+
+    def attach(self, link: socket.socket) -> None:
+        """Takes up the link to a server. Until `serve`, only the task that answers its hello may ask it anything."""
+        link.setblocking(False)
+        self._link, self._greeter = link, None
+        self._decoder = protocol.Decoder()
+        self._selector.register(link, selectors.EVENT_READ, self._link_ready)
+
+    def serve(self) -> None:
+        """The server has proved itself: every task may ask it."""
+        self._serving = True
 
     # --- for the handlers -------------------------------------------------------------------------------------
 
@@ -95,8 +122,11 @@ class Loop:
         It must be yielded before the task ends or yields anything else.
         """
         self._number += 1
-        self._send(protocol.REQUEST, self._number, name, payload)
-        return Answer(self._number)
+        number = self._number
+        if self._link is None:
+            self._unanswerable = number
+        self._send(protocol.REQUEST, number, name, payload)
+        return Answer(number)
 
     def event(self, name: str, payload: Any) -> None:
         """Tells the server something it did not ask for."""
@@ -162,12 +192,13 @@ class Loop:
             finish(None, VaultError())
             return
         match step:
+            case Ask() if not self._serving and task is not self._greeter:
+                self._done.append((task, finish, None, _gone()))
             case Ask(name=name, payload=payload, timeout=timeout):
                 answer = self.ask(name, payload)
-                deadline = float("inf") if timeout is None else time.monotonic() + timeout
-                self._asked[answer.number] = (task, finish, deadline)
+                self._await(answer.number, task, finish, math.inf if timeout is None else time.monotonic() + timeout)
             case Answer(number=number):
-                self._asked[number] = (task, finish, float("inf"))
+                self._await(number, task, finish, math.inf)
             case Work(function=function):
                 self._start_work(task, finish, function)
             case Turn() if self._turn_taken:
@@ -177,6 +208,14 @@ class Loop:
                 self._resume(task, finish, None, None)
             case _:
                 raise AssertionError("a task yielded what it must not")
+
+    def _await(
+        self, number: int, task: Task, finish: Callable[[Any, BaseException | None], None], deadline: float
+    ) -> None:
+        if number <= self._unanswerable:
+            self._done.append((task, finish, None, _gone()))
+        else:
+            self._asked[number] = (task, finish, deadline)
 
     def _start_work(
         self, task: Task, finish: Callable[[Any, BaseException | None], None], function: Callable[[], Any]
@@ -212,36 +251,58 @@ class Loop:
     # --- the link ---------------------------------------------------------------------------------------------
 
     def _send(self, kind: int, number: int, name: str, payload: Any) -> None:
+        if self._link is None:
+            return
         idle = not self._out
         self._out += protocol.encode(kind, number, name, payload)
         if idle:
             self._flush()
 
     def _flush(self) -> None:
+        if self._link is None:
+            return
         try:
             sent = self._link.send(self._out)
         except BlockingIOError:
             sent = 0
         except OSError:
-            os._exit(1)
+            self._link_lost()
+            return
         del self._out[:sent]
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)
         if self._selector.get_key(self._link).events != wanted:
             self._selector.modify(self._link, wanted, self._link_ready)
 
+    def _link_lost(self) -> None:
+        """The server is gone, and what it was asked is open: done or not, only the store that comes next tells."""
+        if self._link is None:
+            return
+        self.lost()
+        self._selector.unregister(self._link)
+        self._link.close()
+        self._link, self._greeter, self._serving = None, None, False
+        self._unanswerable = self._number
+        self._frames.clear()
+        self._out.clear()
+        asked, self._asked = self._asked, {}
+        waiting = [(task, finish) for task, finish, _ in asked.values()] + list(self._turns)
+        self._turns.clear()
+        self._done.extend((task, finish, None, _gone()) for task, finish in waiting)
+
     def _link_ready(self, events: int) -> None:
         if events & selectors.EVENT_WRITE:
             self._flush()
-        if not events & selectors.EVENT_READ or self._frames:
+        if not events & selectors.EVENT_READ or self._frames or self._link is None:
             return  # What has come already goes first; the rest stays with the kernel.
         try:
             data = self._link.recv(1 << 18)
         except BlockingIOError:
             return
         except OSError:
-            os._exit(1)
+            data = b""
         if not data:
-            os._exit(0)  # The server is gone; nobody is left to hold keys for.
+            self._link_lost()
+            return
         try:
             self._frames.extend(self._decoder.feed(data))
         except ProtocolViolationError:
@@ -262,7 +323,10 @@ class Loop:
         if kind == protocol.REQUEST:
             if name not in protocol.SERVER_REQUESTS or name not in self.requests:
                 raise ProtocolViolationError
-            self.start(self.requests[name](payload), lambda result, error: self._answer(number, name, result, error))
+            task, link = self.requests[name](payload), self._link
+            if name == "hello":
+                self._greeter = task
+            self.start(task, lambda result, error: self._answer(link, number, name, result, error))
         elif kind in (protocol.RESULT, protocol.ERROR):
             waiting = self._asked.pop(number, None)
             if waiting is None:
@@ -277,11 +341,21 @@ class Loop:
         else:
             raise ProtocolViolationError
 
-    def _answer(self, number: int, name: str, result: Any, error: BaseException | None) -> None:
+    def _answer(
+        self, link: socket.socket | None, number: int, name: str, result: Any, error: BaseException | None
+    ) -> None:
+        if link is not self._link:
+            return  # Who asked is gone; the number is another request's by now.
         if isinstance(error, VaultError):
             self._send(protocol.ERROR, number, name, error.to_wire())
         else:
             self._send(protocol.RESULT, number, name, result)
+
+
+def _gone() -> KeyholderUnavailableError:
+    return KeyholderUnavailableError(
+        "the server is not there; what was under way when it went may have been done: look before you try again"
+    )
 
 
 def _place(error: BaseException) -> str:

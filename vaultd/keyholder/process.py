@@ -1,6 +1,6 @@
-"""Starting the keyholder: a fresh interpreter, an environment made from nothing, two descriptors.
+"""Starting the keyholder, or reaching one that is a unit of its own.
 
-posix_spawn, not fork: nothing of this process runs in the child, so it may be done again after gRPC has started its
+Started: a fresh interpreter, an environment made from nothing, two descriptors. posix_spawn, not fork: nothing of this process runs in the child, so it may be done again after gRPC has started its
 threads, when a lock or a crash calls for a new keyholder. It must be called on the main thread: the kernel ends the
 child when the thread that made it ends (PR_SET_PDEATHSIG).
 """
@@ -8,10 +8,17 @@ child when the thread that made it ends (PR_SET_PDEATHSIG).
 import os
 import signal
 import socket
+import struct
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn, Protocol
 
+from vaultd.errors import KeyholderUnavailableError
+
+_PYTHON = ("-s", "-S", "-P", "-m", "vaultd.keyholder")
+_UCRED = struct.Struct("=iII")
+"""struct ucred: pid, uid, gid (unix(7))."""
 _ENVIRONMENT = {
     # Freed memory is overwritten: CPython's own allocator would keep it, glibc's thread cache would skip the fill. -I and
     # -E would make Python ignore the first of these, hence -s -P.
@@ -22,6 +29,28 @@ _ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "LANG": "C.UTF-8",
 }
+
+
+class Held(Protocol):
+    """A keyholder as the server has it: a link, and how to be rid of it."""
+
+    @property
+    def link(self) -> socket.socket:
+        """Our end of the link."""
+
+    def kill(self) -> None:
+        """Is done with it. Safe to call twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A keyholder of its own unit, reached at its socket: it outlives us, and we it."""
+
+    link: socket.socket
+
+    def kill(self) -> None:
+        """Closes the link, no more: its keys are not ours to end."""
+        self.link.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +90,7 @@ def spawn(unlock_listener: socket.socket) -> Process:
             moved.append(os.dup(moved[1]))
             os.close(moved.pop(0))
             os.close(moved.pop(0))
-        arguments = [sys.executable, "-s", "-S", "-P", "-m", "vaultd.keyholder", str(os.getpid()), "3", "4"]
+        arguments = [sys.executable, *_PYTHON, "child", str(os.getpid()), str(link_fd), str(unlock_fd)]
         try:
             pid = os.posix_spawn(
                 sys.executable,
@@ -80,6 +109,47 @@ def spawn(unlock_listener: socket.socket) -> Process:
             for descriptor in moved:
                 os.close(descriptor)
     return Process(pid, os.pidfd_open(pid), ours)
+
+
+def become(server_uid: int, link: socket.socket, unlock_listener: socket.socket) -> NoReturn:
+    """Makes this process the keyholder of its own unit, which serves `server_uid` at the listening socket `link`.
+
+    Through exec: what was imported to get here is no part of it, and the environment is the one made for it.
+    """
+    for each in (link, unlock_listener):
+        os.set_inheritable(each.fileno(), True)
+    descriptors = (str(link.fileno()), str(unlock_listener.fileno()))
+    notify = {name: os.environ[name] for name in ("NOTIFY_SOCKET",) if name in os.environ}
+    os.execve(  # noqa: S606  our own interpreter, no words of anybody else
+        sys.executable,
+        [sys.executable, *_PYTHON, "unit", str(server_uid), *descriptors],
+        {**_environment(), **notify},
+    )
+
+
+def connect(path: Path, uid: int) -> Unit:
+    """Connects to the keyholder of a unit of its own.
+
+    Threat: another process listens there and makes up answers. Measure: the kernel says who called listen(): the
+    keyholder's user or, before it has started, root, whose systemd holds the socket. Limit: what those two do.
+
+    Raises:
+        KeyholderUnavailableError: Nobody listens there, or somebody else; the message says which.
+    """
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # The queue is full where a server before us is still there; a blocking connect would wait for its end.
+    link.setblocking(False)
+    try:
+        link.connect(os.fspath(path))
+        _, listener, _ = _UCRED.unpack(link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    except OSError as error:
+        link.close()
+        text = f"{path}: {os.strerror(error.errno or 0)}; systemctl status vaultd-keyholder"
+        raise KeyholderUnavailableError(text) from None
+    if listener not in (0, uid):
+        link.close()
+        raise KeyholderUnavailableError(f"uid {listener} listens at {path}, who is not the keyholder")
+    return Unit(link)
 
 
 def _environment() -> dict[str, str]:

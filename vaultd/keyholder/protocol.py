@@ -16,12 +16,16 @@ from vaultd.model import VaultState
 
 REQUEST, RESULT, ERROR, EVENT = range(4)
 
+VERSION = 1
+"""Of the link: the first thing that hello compares, for a keyholder of its own unit outlives an upgrade of the server."""
+
 EVERY_STATE = frozenset(VaultState)
 SERVER_REQUESTS = {
     "hello": EVERY_STATE,
     # Allowed in every state so that the refusal of a locked vault is the keyholder's answer, not its death: a request may
     # cross a lock on its way.
     "call": EVERY_STATE,
+    "settings": EVERY_STATE,
 }
 KEYHOLDER_REQUESTS = frozenset(
     {

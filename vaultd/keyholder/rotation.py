@@ -9,7 +9,7 @@ from typing import Any
 
 from vaultd import limits
 from vaultd.crypto import envelope
-from vaultd.errors import StoreDamagedError
+from vaultd.errors import KeyholderUnavailableError, StoreDamagedError
 from vaultd.keyholder import records, slots
 from vaultd.keyholder.keys import Keys
 from vaultd.keyholder.ledger import Entry, Ledger
@@ -67,8 +67,11 @@ def rotate(holder: Keyholder, unlocked: Unlocked, secrets: Mapping[int, SecretBu
     try:
         entry = Entry("master-key-rotate", peer, rule="unlock-socket", detail=f"{rewrapped} data keys")
         yield from _commit_staged(unlocked, entry)
-    except BaseException:
+    except BaseException as error:
         unlocked.keys, unlocked.ledger = old_keys, old_ledger
+        if isinstance(error, KeyholderUnavailableError):
+            # The store is under one of two master keys, and no server is there to say which. A fresh unlock finds out.
+            holder.leave("the server went while the master key was changed")
         new.close()
         raise
     old_keys.close()

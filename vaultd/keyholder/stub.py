@@ -14,7 +14,7 @@ from vaultd.errors import (
     from_wire,
 )
 from vaultd.keyholder import protocol
-from vaultd.keyholder.process import Process
+from vaultd.keyholder.process import Held
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Stub:
     """
 
     def __init__(
-        self, process: Process, answer: Answerer, event: Callable[[str, Any], None], gone: Callable[["Stub"], None]
+        self, process: Held, answer: Answerer, event: Callable[[str, Any], None], gone: Callable[["Stub"], None]
     ) -> None:
         self.process = process
         self._answer = answer
@@ -73,7 +73,7 @@ class Stub:
             self._waiting.pop(number, None)
 
     def close(self) -> None:
-        """Ends the link; the keyholder dies of it."""
+        """Ends the link; a keyholder that is our child dies of it."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vaultd import limits
-from vaultd.errors import OutOfMemoryError, ProtocolViolationError, VaultError
+from vaultd.errors import KeyholderUnavailableError, OutOfMemoryError, ProtocolViolationError, VaultError
 from vaultd.keyholder import lifecycle, slot_requests
+from vaultd.keyholder.links import peer_facts
 from vaultd.keyholder.loop import Task
 from vaultd.keyholder.secretmem import SecretBuffer
 from vaultd.keyholder.vault import Keyholder
@@ -63,7 +64,7 @@ class UnlockSocket:
         listener.setblocking(False)
 
     def open(self) -> None:
-        """Begins to accept: not before the server has said in which state the vault is, and how many tries have failed."""
+        """Begins to accept. A child does so once its server has said in which state the vault is."""
         self.holder.loop.watch(self._listener, selectors.EVENT_READ, self._accept)
 
     def _accept(self, _events: int) -> None:
@@ -91,8 +92,7 @@ class _Connection:
         self._server = server
         self._holder = server.holder
         self._sock = sock
-        pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        self._peer = PeerFacts(uid & 0xFFFFFFFF, gid & 0xFFFFFFFF, pid, "")
+        self._peer = peer_facts(sock)
         self._head = bytearray()
         self._secrets: SecretBuffer | None = None
         self._filled = 0
@@ -168,6 +168,7 @@ class _Connection:
             if entry is None:
                 raise ProtocolViolationError("no such operation")
             states, handler = entry
+            self._require_server(str(header["op"]))
             self._holder.require_state(states)
         except VaultError as error:
             self._finish(given, None, error)
@@ -178,6 +179,11 @@ class _Connection:
             handler(self._holder, header, given, self._peer),
             lambda result, error: self._finish(given, result, error),
         )
+
+    def _require_server(self, op: str) -> None:
+        """Without a server there is no store; what needs none is the lock, and the state once it is known."""
+        if not self._holder.loop.serving and op != "lock" and not (op == "status" and self._holder.greeted):
+            raise KeyholderUnavailableError("the server is not there: systemctl status vaultd")
 
     def _split(self, lengths: Any) -> list[SecretBuffer]:
         total = len(self._secrets) if self._secrets is not None else 0

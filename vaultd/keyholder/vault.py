@@ -20,7 +20,7 @@ from vaultd.errors import (
 from vaultd.keyholder.allowlist import Allowlist
 from vaultd.keyholder.clock import Clock, boot_ns
 from vaultd.keyholder.keys import Keys
-from vaultd.keyholder.ledger import Entry, Ledger
+from vaultd.keyholder.ledger import Entry, Ledger, Place
 from vaultd.keyholder.loop import Answer, Ask, Loop, Task
 from vaultd.keyholder.nonces import Nonces
 from vaultd.keyholder.rates import Rates
@@ -49,6 +49,8 @@ class Unlocked:
     nonces: Nonces = field(default_factory=Nonces)
     rates: Rates = field(default_factory=Rates)
     recent: Recent = field(default_factory=Recent)
+    seal_key: bytes = b""
+    since_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +74,19 @@ class Keyholder:
         self.kdf_floor: KdfParameters | None = None
         self.unlocked: Unlocked | None = None
         self.busy = False
+        self.greeted = False
         self.failures = 0
         self._not_before = 0.0
+        self.places: frozenset[Place] = frozenset()
+        """While there is no server: where the store that the next one presents may be."""
 
         self.calls: Calls
 
     def tick(self) -> None:
         """Once a second: what has expired goes."""
         if self.unlocked is not None:
-            self.calls.denials.tick()
+            if self.loop.serving:
+                self.calls.denials.tick()
             self.unlocked.nonces.sweep(boot_ns())
 
     # --- state ------------------------------------------------------------------------------------------------
@@ -103,10 +109,15 @@ class Keyholder:
 
     def enter_unlocked(self, unlocked: Unlocked) -> None:
         """Begins the session and tells the server."""
-        seal_key = unlocked.keys.draw_seal()
-        vault_id = unlocked.vault.vault_id
+        unlocked.seal_key = unlocked.keys.draw_seal()
+        unlocked.since_ms = unlocked.clock.now_ms()
         self.unlocked = unlocked
         self.state = VaultState.UNLOCKED
+        self.announce(unlocked)
+
+    def announce(self, unlocked: Unlocked) -> None:
+        """Tells the server of the session."""
+        vault_id = unlocked.vault.vault_id
         self.loop.event(
             "state",
             {
@@ -114,13 +125,18 @@ class Keyholder:
                 "vault_id": vault_id,
                 "identity": unlocked.vault.identity,
                 "epoch": unlocked.epoch,
-                "seal_key": seal_key,
+                "seal_key": unlocked.seal_key,
                 "seal_key_signature": requests.sign_seal_key(
-                    unlocked.keys.identity, vault_id, unlocked.epoch, seal_key
+                    unlocked.keys.identity, vault_id, unlocked.epoch, unlocked.seal_key
                 ),
-                "unlocked_ms": unlocked.clock.now_ms(),
+                "unlocked_ms": unlocked.since_ms,
             },
         )
+
+    def server_lost(self) -> None:
+        """The server is gone: keeps in mind where it may have left the store."""
+        if self.unlocked is not None and self.loop.serving:
+            self.places = self.unlocked.ledger.places()
 
     def leave(self, cause: str) -> None:
         """Ends the process; `cause` is what `vaultctl status` will say."""

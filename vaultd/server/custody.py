@@ -1,8 +1,10 @@
-"""Custody of the keyholder: starts it, relays to it, replaces it when it dies. Knows its state, never a key."""
+"""Custody of the keyholder: takes it up, relays to it, finds the next when it dies. Knows its state, never a key.
+
+`begin` is what the two modes differ in: it starts a keyholder, or connects to the one that is a unit of its own.
+"""
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
@@ -10,12 +12,14 @@ from typing import Any
 
 from vaultd.errors import (
     KeyholderUnavailableError,
+    VaultError,
     VaultLockedError,
     VaultUninitializedError,
 )
-from vaultd.keyholder.process import Process, spawn
+from vaultd.keyholder import protocol
+from vaultd.keyholder.process import Held
 from vaultd.keyholder.stub import Stub
-from vaultd.limits import KEYHOLDER_START_SECONDS
+from vaultd.limits import KEYHOLDER_START_SECONDS, KEYHOLDER_WAIT_SECONDS
 from vaultd.model import Check, KdfParameters, VaultState
 from vaultd.server.rows import Rows
 from vaultd.store import queries
@@ -46,24 +50,38 @@ class Custody:
     """Owns the one live keyholder. All methods run on the main thread's event loop."""
 
     def __init__(
-        self, store: Store, rows: Rows, unlock_listener: socket.socket, kdf_floor: KdfParameters | None
+        self, store: Store, rows: Rows, begin: Callable[[], Held], kdf_floor: KdfParameters | None
     ) -> None:
         self.view = View()
         self._store = store
         self._rows = rows
-        self._unlock_listener = unlock_listener
+        self._begin = begin
         self._kdf_floor = kdf_floor
         self._stub: Stub | None = None
         self._closing = False
         self._started = 0.0
         self._cause = ""
-        self._respawning: asyncio.Task[None] | None = None
+        self._unreached = False
+        self._renewing: asyncio.Task[None] | None = None
         self._telling: set[asyncio.Task[None]] = set()
         self.changed: Callable[[], Coroutine[Any, Any, None]] | None = None
 
-    async def start(self, process: Process) -> None:
-        """Takes charge of a keyholder that was started before the event loop."""
-        await self._adopt(process)
+    async def start(self, process: Held | None) -> None:
+        """Takes charge of a keyholder: of `process`, started before the event loop, or of the unit's.
+
+        That one may be missing, foreign or silent. Masks are served without it then, and it is tried for all the same.
+        """
+        if process is not None:
+            await self._adopt(process)
+            return
+        self._renewing = asyncio.get_running_loop().create_task(self._renew())
+        await asyncio.wait((self._renewing,), timeout=KEYHOLDER_WAIT_SECONDS)
+
+    async def set_kdf_floor(self, floor: KdfParameters | None) -> None:
+        """Has the keyholder upgrade weaker slots from the next unlock on."""
+        self._kdf_floor = floor
+        if self._stub is not None:
+            await self._stub.request("settings", _wire(floor))
 
     async def call(self, payload: dict[str, Any]) -> dict[str, bytes]:
         """Relays one signed request; its answer, or its error."""
@@ -76,10 +94,10 @@ class Custody:
         return answer
 
     async def stop(self) -> None:
-        """Ends the keyholder for good."""
+        """Is done with the keyholder, which ends it where it is our child."""
         self._closing = True
-        if self._respawning is not None:
-            self._respawning.cancel()
+        if self._renewing is not None:
+            self._renewing.cancel()
         if self._stub is not None:
             self._stub.close()
             self._stub.process.kill()
@@ -92,7 +110,7 @@ class Custody:
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
 
-    async def _adopt(self, process: Process) -> None:
+    async def _adopt(self, process: Held) -> None:
         self._started = time.monotonic()
         self._cause = ""
         stub = Stub(process, self._rows, self._event, self._gone)
@@ -101,15 +119,22 @@ class Custody:
             vault, failures = await self._store.read(
                 lambda connection: (queries.vault(connection), queries.failures(connection))
             )
-            floor = self._kdf_floor
+            # Before hello: a keyholder that is unlocked says so, and what it says must stand.
+            self.view = replace(
+                self.view,
+                state=VaultState.LOCKED if vault else VaultState.UNINITIALIZED,
+                vault_id=vault[0].row.vault_id if vault else b"",
+                identity=vault[0].row.identity if vault else b"",
+            )
             hello = await asyncio.wait_for(
                 stub.request(
                     "hello",
                     {
+                        "link_version": protocol.VERSION,
                         "initialized": bool(vault),
                         "failures": failures,
                         "schema_version": SCHEMA_VERSION,
-                        "kdf_floor": [floor.memory_kib, floor.passes, floor.lanes] if floor else None,
+                        "kdf_floor": _wire(self._kdf_floor),
                     },
                 ),
                 KEYHOLDER_START_SECONDS,
@@ -120,13 +145,11 @@ class Custody:
             stub.close()
             raise
         self._stub = stub
-        self.view = replace(
-            self.view,
-            state=VaultState.LOCKED if vault else VaultState.UNINITIALIZED,
-            vault_id=vault[0].row.vault_id if vault else b"",
-            identity=vault[0].row.identity if vault else b"",
-            checks=tuple(Check(*check) for check in hello["checks"]),
-        )
+        self.view = replace(self.view, checks=tuple(Check(*check) for check in hello["checks"]))
+        if self._unreached:
+            self._unreached = False
+            self.view = replace(self.view, lock_cause="")
+        self._tell()
 
     def _event(self, name: str, payload: Any) -> None:
         if name == "locking":
@@ -158,7 +181,7 @@ class Custody:
         self._locked(cause)
         log.info("locked: %s", cause)
         self._tell()
-        self._respawning = asyncio.get_running_loop().create_task(self._respawn())
+        self._renewing = asyncio.get_running_loop().create_task(self._renew())
 
     def _locked(self, cause: str) -> None:
         was_unlocked = self.view.state == VaultState.UNLOCKED
@@ -172,15 +195,27 @@ class Custody:
             lock_cause=cause if was_unlocked or self._cause else self.view.lock_cause,
         )
 
-    async def _respawn(self) -> None:
+    async def _renew(self) -> None:
         while not self._closing:
-            if time.monotonic() - self._started < _QUICK_DEATH_SECONDS and not self._cause:
+            if time.monotonic() - self._started < _QUICK_DEATH_SECONDS and self._started and not self._cause:
                 # It died at once and unasked: a pause keeps a defect from spinning.
                 await asyncio.sleep(_RESPAWN_PAUSE_SECONDS)
             try:
-                await self._adopt(spawn(self._unlock_listener))
+                await self._adopt(self._begin())
             except Exception as error:  # noqa: BLE001  without a keyholder nothing can ever be unlocked again
-                log.warning("a new keyholder could not be started (%s); trying again", type(error).__name__)
+                self._unreachable(error.message if isinstance(error, VaultError) else type(error).__name__)
                 await asyncio.sleep(_RESPAWN_PAUSE_SECONDS)
             else:
                 return
+
+    def _unreachable(self, why: str) -> None:
+        log.warning("no keyholder: %s; trying again", why)
+        self._locked(self._cause or "the keyholder died")
+        if not self._cause:
+            self._unreached = True
+            self.view = replace(self.view, lock_cause=f"no keyholder: {why}")
+        self._tell()
+
+
+def _wire(floor: KdfParameters | None) -> list[int] | None:
+    return [floor.memory_kib, floor.passes, floor.lanes] if floor else None

@@ -1,20 +1,23 @@
 """The daemon, put together: keyholder first, gRPC after it."""
 
 import asyncio
+import dataclasses
 import logging
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import grpc
 
+from vaultd import config as settings
 from vaultd import limits
 from vaultd.config import Config
-from vaultd.keyholder.process import Process
+from vaultd.keyholder.process import Held
 from vaultd.kinds import Catalogue
+from vaultd.notify import Notifier
 from vaultd.server.custody import Custody
 from vaultd.server.gate import Gate
 from vaultd.server.grpc_server import GrpcServer
@@ -22,25 +25,32 @@ from vaultd.server.open_methods import OpenMethods
 from vaultd.server.peer import PeerTable, pidfd_check
 from vaultd.server.rows import Rows
 from vaultd.server.sockets import private_directory
+from vaultd.server.supervision import Supervision
 from vaultd.store.store import Change, Store
 from vaultd_api.v1.vault_service_pb2 import GetVaultRequest, GetVaultResponse
 
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, public: socket.socket, unlock: socket.socket, process: Process) -> None:
-    """Serves until SIGTERM or SIGINT."""
-    asyncio.run(_serve(config, public, unlock, process))
+def run(config: Config, public: socket.socket, begin: Callable[[], Held], process: Held | None) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Args:
+        public: The public socket.
+        begin: Starts or reaches a keyholder.
+        process: One that was started already; None where it is a unit of its own.
+    """
+    asyncio.run(_serve(config, public, begin, process))
 
 
-async def _serve(config: Config, public: socket.socket, unlock: socket.socket, process: Process) -> None:
+async def _serve(config: Config, public: socket.socket, begin: Callable[[], Held], process: Held | None) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     listeners = _Listeners()
     store = Store(config.database, config.anchor)
     rows = Rows(store, listeners.changed)
-    custody = Custody(store, rows, unlock, config.kdf_floor)
+    custody = Custody(store, rows, begin, config.kdf_floor)
     table = PeerTable()
     open_methods = OpenMethods(store, custody, Catalogue.load())
     listeners.open_methods = open_methods
@@ -50,6 +60,7 @@ async def _serve(config: Config, public: socket.socket, unlock: socket.socket, p
     server = GrpcServer(custody, table, open_methods)
     server.server.add_insecure_port(f"unix:{config.inner_socket}")
     gate = Gate(public, config.inner_socket, table)
+    supervision = Supervision(Notifier(), custody, store, lambda: _reload(config, custody))
     try:
         await custody.start(process)
         await server.server.start()
@@ -58,15 +69,32 @@ async def _serve(config: Config, public: socket.socket, unlock: socket.socket, p
         server.signed_allowed = check.ok
         open_methods.checks = [check, pidfd_check()]
         await server.report_health()
-        custody.changed = server.report_health
+
+        async def changed() -> None:
+            await server.report_health()
+            await supervision.changed()
+
+        custody.changed = changed
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, supervision.reload)
+        await supervision.ready()
         log.info("ready on %s", config.socket)
         await stopping.wait()
         log.info("stopping")
     finally:
+        supervision.stopping()
         await server.server.stop(limits.STOP_GRACE_SECONDS)
         await gate.stop()
         await custody.stop()
         await store.close()
+
+
+async def _reload(config: Config, custody: Custody) -> str:
+    """Applies what can change while we run; returns what else was changed and waits for a restart."""
+    fresh = settings.load(system=config.system)
+    await custody.set_kdf_floor(fresh.kdf_floor)
+    names = [field.name for field in dataclasses.fields(Config) if field.name != "kdf_floor"]
+    changed = [name for name in names if getattr(fresh, name) != getattr(config, name)]
+    return f"restart for: {', '.join(changed)}" if changed else ""
 
 
 class _Listeners:

@@ -163,6 +163,16 @@ def audit_entry(connection: sqlite3.Connection, sequence: int) -> AuditRow | Non
     return AuditRow.of(found) if found else None
 
 
+def counts(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Returns how many exchanges are listed openly, and how many clients are not revoked."""
+    query = (
+        'SELECT (SELECT count(*) FROM "exchanges" WHERE hidden = 0), '
+        """(SELECT count(*) FROM "clients" WHERE state != 'REVOKED')"""
+    )
+    exchanges, clients = connection.execute(query).fetchone()
+    return int(exchanges), int(clients)
+
+
 def audit_count(connection: sqlite3.Connection) -> int:
     """Returns the number of audit entries."""
     return int(connection.execute('SELECT count(*) FROM "audit"').fetchone()[0])

@@ -22,6 +22,7 @@ from vaultd_client.cli import (
     reveal,
     setup,
     slots,
+    system,
     vault,
 )
 from vaultd_client.cli.exit_codes import ExitCode, epilog, exit_code
@@ -76,6 +77,7 @@ for command in (
     slots.passphrase,
     slots.master_key,
     audit.audit,
+    system.system,
     kinds.kinds,
     quickstart.quickstart,
     completion.completion,
