@@ -168,8 +168,8 @@ CONNECTIONS_PER_UID: Final = 256
 CONNECTIONS_TOTAL: Final = 1_024
 FIRST_BYTE_SECONDS: Final = 2.0
 """A peer that connects and stays silent is dropped."""
-DESCRIPTORS_WANTED: Final = 4_096
-"""Soft RLIMIT_NOFILE asked for where the hard limit allows: three for each of CONNECTIONS_TOTAL, and some."""
+DESCRIPTORS_WANTED: Final = 5_120
+"""Soft RLIMIT_NOFILE asked for where the hard limit allows: four for each of CONNECTIONS_TOTAL, and some."""
 LISTEN_BACKLOG: Final = 1_024
 SOCKET_BUFFER_BYTES: Final = 64 * KIB
 """Read size of the gate, and all it holds back per direction of a connection while the other side does not read: at
@@ -192,8 +192,8 @@ INNER_CONNECT_SECONDS: Final = 5.0
 """Then the caller is dropped."""
 PROC_FILE_BYTES: Final = 16 * KIB
 """One read of /proc/PID/cgroup or stat gives all of it; a longer one, cut off, shows no unit."""
-DESCRIPTORS_PER_CONNECTION: Final = 3
-"""The caller's, and both ends of the connection to gRPC."""
+DESCRIPTORS_PER_CONNECTION: Final = 4
+"""The caller's, both ends of the connection to gRPC, and a handle on a caller that runs in a unit."""
 DESCRIPTORS_KEPT: Final = 128
 """For the rest of the daemon: the store, the keyholder, gRPC's own."""
 SELF_TEST_SECONDS: Final = 5.0

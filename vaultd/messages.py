@@ -105,6 +105,7 @@ def grant(row: GrantRow, client_name: str) -> pb.Grant:
         configuration=row.configuration,
         rate_count=row.rate_count,
         rate_seconds=row.rate_seconds,
+        unit=row.unit,
     )
     if row.not_after_ms:
         made.not_after.CopyFrom(timestamp(row.not_after_ms))
@@ -113,7 +114,7 @@ def grant(row: GrantRow, client_name: str) -> pb.Grant:
 
 def audit_entry(row: AuditRow) -> pb.AuditEntry:
     """Returns an audit entry."""
-    return pb.AuditEntry(
+    made = pb.AuditEntry(
         sequence=row.sequence,
         time=timestamp(row.time_ms),
         method=row.method,
@@ -129,3 +130,6 @@ def audit_entry(row: AuditRow) -> pb.AuditEntry:
         detail=row.detail,
         count=row.count,
     )
+    if row.started_ms:
+        made.started_at.CopyFrom(timestamp(row.started_ms))
+    return made

@@ -219,7 +219,7 @@ class ClientRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class GrantRow(Row):
-    """One grant. `exchange` is an id or `*`; `configuration` is one half or `*`; zero means no limit."""
+    """One grant. `exchange` is an id or `*`; `configuration` is one half or `*`; zero and an empty unit mean no limit."""
 
     table: ClassVar[str] = "grants"
 
@@ -232,6 +232,7 @@ class GrantRow(Row):
     rate_count: int
     rate_seconds: int
     created_ms: int
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +250,7 @@ class AuditRow(Row):
     uid: int
     pid: int
     unit: str
+    started_ms: int
     exchange: str
     configuration: str
     version: int
@@ -275,9 +277,10 @@ TAGGED: tuple[type[Row], ...] = (VaultRow, SlotRow, ExchangeRow, CredentialRow, 
 
 @dataclass(frozen=True, slots=True)
 class PeerFacts:
-    """What the kernel says of a caller, as it crosses the link."""
+    """What the kernel says of a caller, as it crosses the link. `started_ms`: when its process began, 0 for unknown."""
 
     uid: int
     gid: int
     pid: int
     unit: str
+    started_ms: int = 0

@@ -173,11 +173,19 @@ class AsyncVaultClient:
         operation: str = "reveal",
         not_after: datetime | None = None,
         rate: tuple[int, int] | None = None,
+        unit: str = "",
     ) -> Grant:
         """Grants a client an operation on one half of an exchange."""
         return await self._run(
             calls.create_grant(
-                self._session, client, exchange, configuration, operation=operation, not_after=not_after, rate=rate
+                self._session,
+                client,
+                exchange,
+                configuration,
+                operation=operation,
+                not_after=not_after,
+                rate=rate,
+                unit=unit,
             )
         )
 

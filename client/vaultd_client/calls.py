@@ -224,6 +224,7 @@ def create_grant(
     operation: str,
     not_after: datetime | None,
     rate: tuple[int, int] | None,
+    unit: str,
 ) -> Call[Grant]:
     until = None
     if not_after is not None:
@@ -240,6 +241,7 @@ def create_grant(
         not_after=until,
         rate_count=count,
         rate_seconds=seconds,
+        unit=unit,
     )
     request = build(client_service_pb2.CreateGrantRequest, client=client, grant=grant)
     response = yield from _signed(session, methods.CREATE_GRANT, request)

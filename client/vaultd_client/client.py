@@ -221,6 +221,7 @@ class VaultClient:
         operation: str = "reveal",
         not_after: datetime | None = None,
         rate: tuple[int, int] | None = None,
+        unit: str = "",
     ) -> Grant:
         """Grants a client an operation on one half of an exchange.
 
@@ -231,10 +232,18 @@ class VaultClient:
             operation: `reveal`.
             not_after: No use after this time, which has a time zone.
             rate: At most so many uses in so many seconds.
+            unit: systemd unit that the kernel must report for the caller, such as `bot.service`; empty for any.
         """
         return self._run(
             calls.create_grant(
-                self._session, client, exchange, configuration, operation=operation, not_after=not_after, rate=rate
+                self._session,
+                client,
+                exchange,
+                configuration,
+                operation=operation,
+                not_after=not_after,
+                rate=rate,
+                unit=unit,
             )
         )
 

@@ -182,6 +182,7 @@ class Grant:
     rate_count: int
     rate_seconds: int
     notices: tuple[str, ...] = ()
+    unit: str = ""
 
     @classmethod
     def from_proto(cls, message: resources_pb2.Grant, notices: Sequence[str] = ()) -> "Grant":
@@ -196,6 +197,7 @@ class Grant:
             rate_count=message.rate_count,
             rate_seconds=message.rate_seconds,
             notices=tuple(notices),
+            unit=message.unit,
         )
 
 
@@ -233,7 +235,10 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One entry of the audit. `decision` is allow or deny; `count` is how many alike it stands for."""
+    """One entry of the audit. `decision` is allow or deny; `count` is how many alike it stands for.
+
+    `started_at` is when the calling process began; with the pid it names one process.
+    """
 
     sequence: int
     time: datetime | None
@@ -249,6 +254,7 @@ class AuditEntry:
     version: int
     detail: str
     count: int
+    started_at: datetime | None = None
 
     @classmethod
     def from_proto(cls, message: resources_pb2.AuditEntry) -> "AuditEntry":
@@ -268,6 +274,7 @@ class AuditEntry:
             version=message.version,
             detail=message.detail,
             count=message.count or 1,
+            started_at=_moment(message, "started_at"),
         )
 
 

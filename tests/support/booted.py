@@ -85,7 +85,7 @@ class Booted:
     def journal(self, *arguments: str) -> str:
         """Returns the last lines of the journal."""
         enter = ["nsenter", "--target", str(self.pid), "--mount", "--pid"]
-        command = [*enter, "journalctl", "--no-pager", "--lines=60", *arguments]
+        command = [*enter, "journalctl", "--no-pager", "--lines=30", "--unit=vaultd*", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 from tests.support.daemon import PASSPHRASE
 from vaultd.crypto import envelope, kdf
 from vaultd.errors import VaultError, WrongPassphraseError
-from vaultd.keyholder import lifecycle, slots
+from vaultd.keyholder import loading, slots
 from vaultd.keyholder.keys import Keys
 from vaultd.keyholder.loop import Ask
 from vaultd.keyholder.secretmem import SecretMemory
@@ -73,7 +73,7 @@ class Offline:
         slots.check_row(row)
         envelope.unwrap_master_key(self._slot_key, vaults[0].vault_id, row, keys.master)
         holder = cast("Keyholder", SimpleNamespace(schema_version=SCHEMA_VERSION, memory=self._memory))
-        task = lifecycle._load(holder, keys, vaults[0], found, accept_rollback=False)
+        task = loading.load(holder, keys, vaults[0], found, accept_rollback=False)
         answer: Any = None
         while True:
             try:

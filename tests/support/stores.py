@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from tests.support.daemon import PASSPHRASE, Daemon, new_daemon
@@ -181,7 +181,7 @@ async def _verdict(files: Files, change: Callable[[Path], object]) -> Verdict:
 
 
 async def _unlocked(store: Store, listener: BoundSocket, path: Path) -> Verdict:
-    custody = Custody(store, Rows(store, lambda _change: None), listener, None)
+    custody = Custody(store, Rows(store, lambda _change: None), partial(spawn, listener), None)
     try:
         try:
             await custody.start(spawn(listener))

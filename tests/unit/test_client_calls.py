@@ -305,9 +305,8 @@ def test_a_client_that_cannot_be_allowed_names_its_fault(arguments: dict[str, An
 
 
 def grant(session: Session, not_after: datetime | None, rate: tuple[int, int] | None = None) -> Call[Any]:
-    return calls.create_grant(
-        session, "bot", "main", "readConfiguration", operation="reveal", not_after=not_after, rate=rate
-    )
+    options: dict[str, Any] = {"operation": "reveal", "not_after": not_after, "rate": rate, "unit": "bot.service"}
+    return calls.create_grant(session, "bot", "main", "readConfiguration", **options)
 
 
 def test_a_grant_carries_its_end_and_its_rate() -> None:
@@ -317,6 +316,7 @@ def test_a_grant_carries_its_end_and_its_rate() -> None:
     sent = client_service_pb2.CreateGrantRequest.FromString(script.body(0)).grant
     assert sent.not_after.ToDatetime(tzinfo=UTC) == end
     assert (sent.rate_count, sent.rate_seconds, sent.configuration, sent.operation) == (10, 60, "read", "reveal")
+    assert sent.unit == "bot.service"
 
 
 def test_a_grant_without_an_end_has_none() -> None:

@@ -195,7 +195,7 @@ def _credentials(vault: Vault, exchange: dict[str, Any]) -> list[dict[str, Any]]
 
 def _audit(vault: Vault) -> list[dict[str, Any]]:
     made = []
-    names = "sequence time_ms method decision rule client uid pid unit exchange configuration version detail count"
+    names = "sequence time_ms method decision rule client uid pid unit started_ms exchange configuration version detail count"
     head = hashlib.sha256(b"vaultd-audit-first-v1" + VAULT_ID).digest()
     for number, (method, rule, exchange, configuration, version) in enumerate(
         (
@@ -205,7 +205,7 @@ def _audit(vault: Vault) -> list[dict[str, Any]]:
         ),
         1,
     ):
-        decided = (CREATED_MS + 1000 * number, method, "allow", rule, "admin", vault.uid, 4711, "")
+        decided = (CREATED_MS + 1000 * number, method, "allow", rule, "admin", vault.uid, 4711, "bot.service", CREATED_MS)
         row = columns(names, number, *decided, exchange, configuration, version, "", 1)
         packed = pack([*row.values()])
         row["mac"] = mac(AUDIT, b"vaultd-audit-v1\0", head, packed)
@@ -249,8 +249,8 @@ def build(uid: int) -> Vault:
     names = "client name public_key uid unit state permissions created_ms updated_ms"
     allowed = (client, "admin", public, uid, "", "ACTIVE", '["*"]', CREATED_MS, CREATED_MS)
     vault.rows.append(("clients", columns(names, *allowed)))
-    names = "grant client operation exchange configuration not_after_ms rate_count rate_seconds created_ms"
-    granted = ("gr-abcdefghij", client, "reveal", EXCHANGE, "read", 0, 3, 60, CREATED_MS)
+    names = "grant client operation exchange configuration not_after_ms rate_count rate_seconds created_ms unit"
+    granted = ("gr-abcdefghij", client, "reveal", EXCHANGE, "read", 0, 3, 60, CREATED_MS, "bot.service")
     vault.rows.append(("grants", columns(names, *granted)))
     audit = _audit(vault)
     parts = ("packed", "tag", "element")

@@ -155,6 +155,7 @@ def create_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request:
         given.rate_count,
         given.rate_seconds,
         now,
+        records.checked_unit(given.unit),
     )
     entry = caller.entry(
         exchange="" if exchange == EVERYTHING else exchange,
@@ -190,6 +191,7 @@ def explain(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.E
         unlocked.clock.now_ms(),
         unlocked.rates,
         boot_ns(),
+        None,
     )
     where = f"uid {client.uid}" + (f", unit {client.unit}" if client.unit else "")
     steps = [f"the request must come from {where} and be signed with key {client.client[:16]}…", *decision.steps]

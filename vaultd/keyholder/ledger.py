@@ -214,6 +214,7 @@ class Ledger:
             entry.peer.uid,
             entry.peer.pid,
             entry.peer.unit,
+            entry.peer.started_ms,
             entry.exchange,
             entry.configuration,
             entry.version,

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from vaultd.keyholder.rates import Rates
 from vaultd.model import EVERYTHING, PERMISSIONS, REVEAL, ClientRow, ClientState, GrantRow
 
+_OTHER_UNIT = "the caller is not in its unit"
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -56,6 +58,7 @@ def may_reveal(
     now_ms: int,
     rates: Rates,
     boot_ns: int,
+    unit: str | None,
 ) -> Decision:
     """Decides a request for plaintext.
 
@@ -63,6 +66,7 @@ def may_reveal(
         exchange: Id; the empty string stands for one that does not exist, which only `*` grants match.
         now_ms: Wall time that cannot jump (clock.py).
         boot_ns: CLOCK_BOOTTIME, for the rates.
+        unit: The systemd unit that the caller runs in; None where nobody calls and the right one is assumed.
     """
     steps = [f"client {client.name} is {client.state}"]
     if client.state != ClientState.ACTIVE:
@@ -73,13 +77,17 @@ def may_reveal(
     denied = "no-grant"
     rate_limited = False
     for grant in grants:
-        problem = _problem(grant, exchange, configuration, now_ms)
+        problem = _problem(grant, exchange, configuration, now_ms, unit)
         if not problem and not rates.left(grant, boot_ns):
             problem, rate_limited = f"its {grant.rate_count} uses in {grant.rate_seconds} s are used up", True
             denied = f"grant {grant.grant} rate"
         elif problem.startswith("it ended"):
             denied = f"grant {grant.grant} ended"
-        steps.append(f"grant {grant.grant} ({grant.operation} {grant.exchange} {grant.configuration}): {problem or 'allows'}")
+        elif problem == _OTHER_UNIT:
+            denied = f"grant {grant.grant} unit"
+        where = f" in {grant.unit}" if grant.unit else ""
+        what = f"{grant.operation} {grant.exchange} {grant.configuration}{where}"
+        steps.append(f"grant {grant.grant} ({what}): {problem or 'allows'}")
         if not problem:
             return Decision(allowed=True, rule=f"grant {grant.grant}", steps=tuple(steps), grant=grant)
     steps.append("no grant allows it: denied by default")
@@ -87,17 +95,19 @@ def may_reveal(
 
 
 def covers(grant: GrantRow, exchange: str, configuration: str, now_ms: int) -> bool:
-    """Says whether a grant is for this half of this exchange, and has not ended; its rate is another matter."""
-    return not _problem(grant, exchange, configuration, now_ms)
+    """Says whether a grant is for this half of this exchange, and has not ended; its rate and its unit are other matters."""
+    return not _problem(grant, exchange, configuration, now_ms, None)
 
 
-def _problem(grant: GrantRow, exchange: str, configuration: str, now_ms: int) -> str:
+def _problem(grant: GrantRow, exchange: str, configuration: str, now_ms: int, unit: str | None) -> str:
     if grant.operation != REVEAL:
         return "for another operation"
     if grant.exchange not in (EVERYTHING, exchange):
         return "for another exchange"
     if grant.configuration not in (EVERYTHING, configuration):
         return "for another configuration"
+    if unit is not None and grant.unit not in ("", unit):
+        return _OTHER_UNIT
     if grant.not_after_ms and now_ms >= grant.not_after_ms:
         return "it ended"
     return ""

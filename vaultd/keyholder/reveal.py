@@ -77,6 +77,7 @@ def _may_reveal(
         unlocked.clock.now_ms(),
         unlocked.rates,
         boot_ns(),
+        caller.peer.unit,
     )
     if not decision.allowed:
         holder.calls.deny(caller, decision.rule, exchange=exchange_id, configuration=configuration)

@@ -62,6 +62,7 @@ class Custody:
         self._started = 0.0
         self._cause = ""
         self._unreached = False
+        self._tried = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
         self._telling: set[asyncio.Task[None]] = set()
         self.changed: Callable[[], Coroutine[Any, Any, None]] | None = None
@@ -75,7 +76,10 @@ class Custody:
             await self._adopt(process)
             return
         self._renewing = asyncio.get_running_loop().create_task(self._renew())
-        await asyncio.wait((self._renewing,), timeout=KEYHOLDER_WAIT_SECONDS)
+        try:
+            await asyncio.wait_for(self._tried.wait(), KEYHOLDER_WAIT_SECONDS)
+        except TimeoutError:
+            self._unreachable("it does not answer; systemctl status vaultd-keyholder")
 
     async def set_kdf_floor(self, floor: KdfParameters | None) -> None:
         """Has the keyholder upgrade weaker slots from the next unlock on."""
@@ -204,8 +208,10 @@ class Custody:
                 await self._adopt(self._begin())
             except Exception as error:  # noqa: BLE001  without a keyholder nothing can ever be unlocked again
                 self._unreachable(error.message if isinstance(error, VaultError) else type(error).__name__)
+                self._tried.set()
                 await asyncio.sleep(_RESPAWN_PAUSE_SECONDS)
             else:
+                self._tried.set()
                 return
 
     def _unreachable(self, why: str) -> None:

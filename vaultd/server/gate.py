@@ -323,6 +323,7 @@ class _Connection:
         self._inside.table.remove(self._name)
         self._inside.loop.remove_reader(self._client.fileno())
         self._client.close()
+        self.peer.close()
         if self._inner is not None:
             self._inner.close()
         self._gate.forget(self)

@@ -140,7 +140,7 @@ class GrpcServer:
                     "method": path,
                     "signed": request.signed,
                     "signature": request.signature,
-                    "peer": [peer.uid, peer.gid, peer.pid, peer.unit],
+                    "peer": [peer.uid, peer.gid, peer.pid, peer.unit_now(), peer.started_ms],
                 }
             )
         except (VaultLockedError, VaultUninitializedError):

@@ -27,7 +27,7 @@ The systemd unit needs more, because it is read from /proc by *number*, and a nu
 What cannot be shown is not claimed: the unit is then empty, and a client bound to a unit is refused.
 
 Limits: uid and unit are those of the process that connected; if it hands the open connection to another process, that
-one speaks in its name. The pid is for people to read and decides nothing. Root is everybody.
+one speaks in its name, in its unit's for as long as it lives (`Peer.unit_now`, at each request). The pid is for people to read and decides nothing. Root is everybody.
 """
 
 import errno
@@ -37,7 +37,8 @@ import re
 import select
 import socket
 import struct
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -62,13 +63,33 @@ class Peer:
     """What the kernel says of a caller: effective uid and gid and the pid at connect().
 
     `pid` is 0 for a process that our pid namespace cannot see. `unit` is its systemd system service, empty where there
-    is none or where it could not be shown.
+    is none or where it could not be shown. `started_ms` is when the process began, by the wall clock of now, 0 where it
+    could not be shown. `handle` is a pidfd, kept where there is a unit; `close` it.
     """
 
     uid: int
     gid: int
     pid: int
     unit: str
+    started_ms: int = field(default=0, compare=False, repr=False)
+    handle: int = field(default=-1, compare=False, repr=False)
+
+    def unit_now(self) -> str:
+        """Returns the unit, if the process that connected is still alive and still in it; empty otherwise.
+
+        Threat: a bot's unit is stopped, and a connection of its lives on in a process that inherited it or was handed
+        it; or a process is moved to another unit. Measure: asked at each request, not only at connect(). Limit: while
+        the process that connected lives, whom it has handed the connection speaks in its name.
+        """
+        if not self.unit:
+            return ""
+        found = unit_of_cgroup(_read_proc(self.pid, "cgroup"))
+        return found if found == self.unit and _alive(self.handle) else ""
+
+    def close(self) -> None:
+        """Gives the handle back. Once."""
+        if self.handle >= 0:
+            os.close(self.handle)
 
 
 class PeerTable:
@@ -124,14 +145,16 @@ def peer_of(sock: socket.socket, *, connected_after: float = 0.0) -> Peer:
         OSError: The peer cannot be identified, or descriptors or memory ran out. Close the connection.
     """
     uid, gid, pid = credentials_of(sock)
-    return Peer(uid, gid, pid, _unit_of(sock, pid, connected_after))
+    return Peer(uid, gid, pid, *_process_of(sock, pid, connected_after))
 
 
 def own_peer() -> Peer:
     """Returns what the kernel says of this process."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        return peer_of(ours)
+        peer = peer_of(ours)
+        peer.close()
+        return peer
 
 
 def pidfd_check() -> Check:
@@ -171,22 +194,29 @@ def _as_grpc_says(name: str) -> str:
     return f"unix-abstract:{name}"
 
 
-def _unit_of(sock: socket.socket, pid: int, connected_after: float) -> str:
+def _process_of(sock: socket.socket, pid: int, connected_after: float) -> tuple[str, int, int]:
+    """Returns unit, start and handle of the peer's process; the handle is the caller's to close, -1 without a unit."""
     if pid <= 0:
-        return ""
+        return "", 0, -1
     try:
         handle = _peer_pidfd(sock)
         exact = handle is not None
         if handle is None:
             handle = os.pidfd_open(pid)
     except ProcessLookupError:
-        return ""
+        return "", 0, -1
+    keep = False
     try:
+        ticks = _start_ticks(pid)
         shown = exact or _started_before(pid, connected_after)
         unit = unit_of_cgroup(_read_proc(pid, "cgroup")) if shown else ""
-        return unit if _alive(handle) else ""
+        if not shown or ticks is None or not _alive(handle):
+            return "", 0, -1
+        keep = bool(unit)
+        return unit, _wall_ms(ticks), handle if keep else -1
     finally:
-        os.close(handle)
+        if not keep:
+            os.close(handle)
 
 
 def _peer_pidfd(sock: socket.socket) -> int | None:
@@ -201,11 +231,26 @@ def _peer_pidfd(sock: socket.socket) -> int | None:
         raise
 
 
-def _started_before(pid: int, moment: float) -> bool:
+def _start_ticks(pid: int) -> int | None:
+    """Returns when a process began, in clock ticks since boot, rounded down; None where it cannot be read."""
     # proc_pid_stat(5): the name in field 2 may hold anything, so fields are counted after its last parenthesis; the
-    # start is field 22, rounded down to a clock tick.
+    # start is field 22.
     fields = _read_proc(pid, "stat").rpartition(b")")[2].split()
-    return len(fields) > 19 and (int(fields[19]) + 1) / os.sysconf("SC_CLK_TCK") <= moment
+    return int(fields[19]) if len(fields) > 19 else None
+
+
+def _started_before(pid: int, moment: float) -> bool:
+    ticks = _start_ticks(pid)
+    return ticks is not None and (ticks + 1) / _ticks_per_second() <= moment
+
+
+def _ticks_per_second() -> int:
+    return os.sysconf("SC_CLK_TCK")
+
+
+def _wall_ms(ticks: int) -> int:
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return round((booted + ticks / _ticks_per_second()) * 100) * 10
 
 
 def _read_proc(pid: int, name: str) -> bytes:

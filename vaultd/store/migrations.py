@@ -47,13 +47,14 @@ _SCHEMA_1 = (
     """CREATE TABLE "grants" (
         "grant" TEXT PRIMARY KEY NOT NULL, client TEXT NOT NULL REFERENCES "clients", operation TEXT NOT NULL,
         exchange TEXT NOT NULL, configuration TEXT NOT NULL, not_after_ms INTEGER NOT NULL,
-        rate_count INTEGER NOT NULL, rate_seconds INTEGER NOT NULL, created_ms INTEGER NOT NULL, tag BLOB NOT NULL
+        rate_count INTEGER NOT NULL, rate_seconds INTEGER NOT NULL, created_ms INTEGER NOT NULL, unit TEXT NOT NULL,
+        tag BLOB NOT NULL
     ) STRICT""",
     """CREATE TABLE "audit" (
         sequence INTEGER PRIMARY KEY NOT NULL, time_ms INTEGER NOT NULL, method TEXT NOT NULL, decision TEXT NOT NULL,
         rule TEXT NOT NULL, client TEXT NOT NULL, uid INTEGER NOT NULL, pid INTEGER NOT NULL, unit TEXT NOT NULL,
-        exchange TEXT NOT NULL, configuration TEXT NOT NULL, version INTEGER NOT NULL, detail TEXT NOT NULL,
-        count INTEGER NOT NULL, mac BLOB NOT NULL
+        started_ms INTEGER NOT NULL, exchange TEXT NOT NULL, configuration TEXT NOT NULL, version INTEGER NOT NULL,
+        detail TEXT NOT NULL, count INTEGER NOT NULL, mac BLOB NOT NULL
     ) STRICT""",
     """CREATE TABLE "integrity" (
         vault_id BLOB PRIMARY KEY NOT NULL, generation INTEGER NOT NULL, time_ms INTEGER NOT NULL, mac BLOB NOT NULL

@@ -184,7 +184,7 @@ class Client(_message.Message):
     def __init__(self, resource_name: _Optional[str] = ..., name: _Optional[str] = ..., public_key: _Optional[bytes] = ..., uid: _Optional[int] = ..., unit: _Optional[str] = ..., state: _Optional[_Union[Client.State, str]] = ..., permissions: _Optional[_Iterable[str]] = ..., grants: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., key_id: _Optional[str] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("resource_name", "id", "operation", "exchange", "configuration", "not_after", "rate_count", "rate_seconds")
+    __slots__ = ("resource_name", "id", "operation", "exchange", "configuration", "not_after", "rate_count", "rate_seconds", "unit")
     RESOURCE_NAME_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     OPERATION_FIELD_NUMBER: _ClassVar[int]
@@ -193,6 +193,7 @@ class Grant(_message.Message):
     NOT_AFTER_FIELD_NUMBER: _ClassVar[int]
     RATE_COUNT_FIELD_NUMBER: _ClassVar[int]
     RATE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
     resource_name: str
     id: str
     operation: str
@@ -201,10 +202,11 @@ class Grant(_message.Message):
     not_after: _timestamp_pb2.Timestamp
     rate_count: int
     rate_seconds: int
-    def __init__(self, resource_name: _Optional[str] = ..., id: _Optional[str] = ..., operation: _Optional[str] = ..., exchange: _Optional[str] = ..., configuration: _Optional[str] = ..., not_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rate_count: _Optional[int] = ..., rate_seconds: _Optional[int] = ...) -> None: ...
+    unit: str
+    def __init__(self, resource_name: _Optional[str] = ..., id: _Optional[str] = ..., operation: _Optional[str] = ..., exchange: _Optional[str] = ..., configuration: _Optional[str] = ..., not_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rate_count: _Optional[int] = ..., rate_seconds: _Optional[int] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class AuditEntry(_message.Message):
-    __slots__ = ("sequence", "time", "method", "decision", "rule", "client", "uid", "pid", "unit", "exchange", "configuration", "version", "detail", "count")
+    __slots__ = ("sequence", "time", "method", "decision", "rule", "client", "uid", "pid", "unit", "exchange", "configuration", "version", "detail", "count", "started_at")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
@@ -219,6 +221,7 @@ class AuditEntry(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     time: _timestamp_pb2.Timestamp
     method: str
@@ -233,4 +236,5 @@ class AuditEntry(_message.Message):
     version: int
     detail: str
     count: int
-    def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., method: _Optional[str] = ..., decision: _Optional[str] = ..., rule: _Optional[str] = ..., client: _Optional[str] = ..., uid: _Optional[int] = ..., pid: _Optional[int] = ..., unit: _Optional[str] = ..., exchange: _Optional[str] = ..., configuration: _Optional[str] = ..., version: _Optional[int] = ..., detail: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+    started_at: _timestamp_pb2.Timestamp
+    def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., method: _Optional[str] = ..., decision: _Optional[str] = ..., rule: _Optional[str] = ..., client: _Optional[str] = ..., uid: _Optional[int] = ..., pid: _Optional[int] = ..., unit: _Optional[str] = ..., exchange: _Optional[str] = ..., configuration: _Optional[str] = ..., version: _Optional[int] = ..., detail: _Optional[str] = ..., count: _Optional[int] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

@@ -1,11 +1,12 @@
-"""`vaultctl audit`: who asked for what, and whether the record is whole."""
+"""`vaultctl audit` and `who`: who asked for what, and whether the record is whole."""
 
 import click
 
 from vaultd_client.cli.completion import EXCHANGE
 from vaultd_client.cli.exit_codes import ExitCode
-from vaultd_client.cli.session import Group, Session, plain
-from vaultd_client.cli.views import audit_table, exchange_names
+from vaultd_client.cli.session import Command, Group, Session, plain
+from vaultd_client.cli.views import audit_table, callers_table, exchange_names
+from vaultd_client.cli.who import callers
 
 
 @click.group(cls=Group)
@@ -44,3 +45,18 @@ def verify(ctx: click.Context) -> None:
     session.terminal.result({"ok": report.ok, **plain(report)}, text)
     if not report.ok:
         ctx.exit(ExitCode.STORE)
+
+
+@click.command(cls=Command)
+@click.option("--limit", type=click.IntRange(min=1), default=500, show_default=True, help="Look at so many entries.")
+@click.option("--client", default="", help="Only callers with this client's key.")
+@click.pass_obj
+def who(session: Session, *, limit: int, client: str) -> None:
+    """Show the processes that called lately.
+
+    Unit, uid, pid and start of each are the kernel's; the client is proved by its key. Of who used the unlock socket
+    the kernel says uid and pid.
+    """
+    with session.client() as vault:
+        found = callers(vault.audit(limit=limit, client=client))
+    session.terminal.result({"callers": plain(found)}, callers_table(found) if found else "Nobody yet.")

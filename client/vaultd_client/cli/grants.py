@@ -24,6 +24,7 @@ from vaultd_client.cli.views import audit_table, exchange_names, grant_text
 )
 @click.option("--until", type=Until(), help="End: 2027-01-01 or 2027-01-01T12:00 (UTC), or from now: 30d, 12h.")
 @click.option("--rate", type=Rate(), help="At most so many uses in so much time: 10/60s, 100/1h.")
+@click.option("--unit", default="", help="systemd unit that the caller must run in, such as bot.service.")
 @click.pass_obj
 def grant(
     session: Session,
@@ -33,10 +34,11 @@ def grant(
     configuration: str,
     until: datetime | None,
     rate: tuple[int, int] | None,
+    unit: str,
 ) -> None:
     """Let a client have plaintext of one half of an exchange. EXCHANGE may be '*' for every one."""
     with session.client() as vault:
-        made = vault.create_grant(client, exchange, configuration, not_after=until, rate=rate)
+        made = vault.create_grant(client, exchange, configuration, not_after=until, rate=rate, unit=unit)
         names = exchange_names(vault)
     for notice in made.notices:
         session.terminal.warn(notice)

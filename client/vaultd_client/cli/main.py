@@ -77,6 +77,7 @@ for command in (
     slots.passphrase,
     slots.master_key,
     audit.audit,
+    audit.who,
     system.system,
     kinds.kinds,
     quickstart.quickstart,

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from vaultd_client.cli.session import moment
 from vaultd_client.cli.terminal import facts, table
+from vaultd_client.cli.who import Caller
 from vaultd_client.client import VaultClient
 from vaultd_client.models import AuditEntry, Client, Configuration, Credential, Exchange, Grant
 from vaultd_client.revealed import FIELD_NAMES
@@ -90,6 +91,8 @@ def grant_text(grant: Grant, names: Mapping[str, str]) -> str:
         text += f" until {moment(grant.not_after)}"
     if grant.rate_count:
         text += f", {grant.rate_count} in {grant.rate_seconds} s"
+    if grant.unit:
+        text += f", from {grant.unit} only"
     return text
 
 
@@ -102,14 +105,39 @@ def audit_table(entries: Sequence[AuditEntry], names: Mapping[str, str]) -> Tabl
             each.decision,
             each.method.rpartition("/")[2],
             each.client or "-",
-            f"{each.uid}/{each.pid}" + (f" {each.unit}" if each.unit else ""),
+            caller_text(each),
             "/".join(part for part in (names.get(each.exchange, each.exchange), each.configuration) if part) or "-",
             each.rule + (f" (x{each.count})" if each.count > 1 else ""),
             each.detail,
         )
         for each in entries
     ]
-    return table(("ENTRY", "TIME", "DECISION", "METHOD", "CLIENT", "UID/PID", "EXCHANGE", "RULE", "DETAIL"), rows)
+    return table(("ENTRY", "TIME", "DECISION", "METHOD", "CLIENT", "CALLER", "EXCHANGE", "RULE", "DETAIL"), rows)
+
+
+def caller_text(entry: AuditEntry) -> str:
+    """Returns unit, uid, pid and start of the process that called."""
+    since = f" since {moment(entry.started_at)}" if entry.started_at else ""
+    return (f"{entry.unit} " if entry.unit else "") + f"uid {entry.uid} pid {entry.pid}{since}"
+
+
+def callers_table(callers: Sequence[Caller]) -> Table:
+    """Returns one row per caller."""
+    rows = [
+        (
+            each.client or "-",
+            each.unit or "-",
+            each.uid,
+            each.pid,
+            moment(each.started_at),
+            each.allowed,
+            each.denied,
+            each.last_method,
+            moment(each.last_at),
+        )
+        for each in callers
+    ]
+    return table(("CLIENT", "UNIT", "UID", "PID", "STARTED", "ALLOWED", "DENIED", "LAST", "AT"), rows)
 
 
 def _mask(half: Configuration | None) -> str:
