@@ -27,6 +27,11 @@ class Notifier:
             self._socket.settimeout(NOTIFY_SECONDS)
             self._socket.connect("\0" + path[1:] if path.startswith("@") else path)
 
+    @property
+    def heard(self) -> bool:
+        """Says whether systemd listens."""
+        return self._socket is not None
+
     def tell(self, *lines: str) -> None:
         """Sends `READY=1`, `STATUS=...` and the like, together."""
         if self._socket is None:

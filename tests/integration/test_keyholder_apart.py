@@ -8,13 +8,16 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support import strace
 from tests.support.daemon import READ_PAIR, new_daemon
 from tests.support.processes import until
 from tests.support.split import Split, split
-from vaultd_client.errors import LockedError, NotRunningError, RefusedError, VaultClientError
+from vaultd.keyholder import protocol
+from vaultd_client.errors import LockedError, NotRunningError, RefusedError, UnlockError, VaultClientError
 
 
 @pytest.fixture
@@ -129,6 +132,28 @@ def test_crashes_in_the_middle_of_changes_keep_the_vault_unlocked_and_whole(apar
         found = {exchange.name for exchange in admin.list()} - {"binance-main"}
         assert admin.verify_audit().ok
     assert acknowledged <= found <= attempted
+
+
+@strace.NEEDED
+def test_a_change_whose_answer_was_lost_counts_where_it_was_done_and_only_there(lasting: Split) -> None:
+    """Killed before, in the middle of, and after the writing of one change: the keyholder takes the store's word."""
+    keyholder = lasting.keyholder_pid
+    outcomes = set()
+    for call, when in (("pwrite64", 1), ("pwrite64", 3), ("fdatasync", 1)):
+        name = f"lost-{call}-{when}"
+        with strace.attached(lasting, [call], "-e", f"inject={call}:signal=SIGKILL:when={when}"):
+            with pytest.raises(VaultClientError):
+                add(lasting, name)
+            assert lasting.process is not None
+            assert lasting.process.wait(20) == -9
+        lasting.start()
+        assert lasting.state() == "UNLOCKED"
+        with lasting.admin() as admin:
+            outcomes.add(name in {exchange.name for exchange in admin.list()})
+            assert admin.verify_audit().ok
+        add(lasting, f"after-{call}-{when}")
+    assert outcomes == {True, False}
+    assert lasting.keyholder_pid == keyholder
 
 
 def test_without_a_server_only_the_lock_is_taken(apart: Split) -> None:
@@ -289,6 +314,61 @@ def test_a_second_server_waits_for_the_end_of_the_first(lasting: Split) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as second:
         second.connect(str(lasting.runtime / "link.sock"))
         assert revealed(lasting) == READ_PAIR
+
+
+def said_on_the_link(apart: Split, name: str, payload: object) -> list[tuple[int, str, Any]]:
+    """Takes the server's place, says one thing, and returns what comes back before the end: kind, name, payload."""
+    apart.stop()
+    decoder = protocol.Decoder()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        link.settimeout(20)
+        link.connect(str(apart.runtime / "link.sock"))
+        link.sendall(protocol.encode(protocol.REQUEST, 1, name, payload))
+        found: list[tuple[int, str, Any]] = []
+        while not found and (data := link.recv(65536)):
+            found = [(kind, name, payload) for kind, _, name, payload in decoder.feed(data)]
+    return found
+
+
+def test_a_server_that_asks_before_its_hello_ends_the_keyholder(apart: Split) -> None:
+    assert said_on_the_link(apart, "call", {}) == []
+    assert apart.await_keyholder_end() == 2
+
+
+def test_a_server_of_another_link_version_is_told_so_and_costs_no_unlock(lasting: Split) -> None:
+    ((kind, name, error),) = said_on_the_link(lasting, "hello", {"link_version": protocol.VERSION + 1})
+    assert (kind, name, error["reason"]) == (protocol.ERROR, "hello", "KEYHOLDER_UNAVAILABLE")
+    assert "another version" in error["message"]
+    lasting.start()
+    assert lasting.state() == "UNLOCKED"
+
+
+def test_a_server_of_another_schema_is_refused_for_good(apart: Split) -> None:
+    hello = {"link_version": protocol.VERSION, "initialized": True, "schema_version": 99, "failures": 0, "kdf_floor": None}
+    ((kind, name, payload),) = said_on_the_link(apart, "hello", hello)[:1]
+    assert (kind, name) == (protocol.EVENT, "locking")
+    assert "schema" in payload["cause"]
+    assert apart.await_keyholder_end() == 0
+
+
+def test_a_restarted_server_does_not_shorten_the_wait_after_wrong_passphrases(apart: Split) -> None:
+    apart.lock()
+    apart.await_keyholder_end()
+    apart.start_keyholder()
+    with apart.unlocker() as unlocker:
+        until(lambda: not _absent(unlocker.status), 20)
+        for _ in range(5):
+            with pytest.raises(UnlockError):
+                unlocker.unlock(bytearray(b"wrong passphrase"))
+        before = unlocker.status().retry_after_ms
+        apart.stop()
+        with sqlite3.connect(apart.database) as connection:
+            connection.execute("UPDATE throttle SET failures = 0")
+        connection.close()
+        apart.start()
+        after = unlocker.status()
+    assert before > 0
+    assert (after.failures, after.retry_after_ms > 0) == (5, True)
 
 
 # --- without a keyholder ----------------------------------------------------------------------------------------

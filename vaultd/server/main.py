@@ -60,7 +60,8 @@ async def _serve(config: Config, public: socket.socket, begin: Callable[[], Held
     server = GrpcServer(custody, table, open_methods)
     server.server.add_insecure_port(f"unix:{config.inner_socket}")
     gate = Gate(public, config.inner_socket, table)
-    supervision = Supervision(Notifier(), custody, store, lambda: _reload(config, custody))
+    notifier = Notifier()
+    supervision = Supervision(notifier, custody, store, lambda: _reload(config, custody))
     try:
         await custody.start(process)
         await server.server.start()
@@ -75,7 +76,9 @@ async def _serve(config: Config, public: socket.socket, begin: Callable[[], Held
             await supervision.changed()
 
         custody.changed = changed
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, supervision.reload)
+        if notifier.heard:
+            # In a terminal it means that the terminal is gone, and ends the daemon.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, supervision.reload)
         await supervision.ready()
         log.info("ready on %s", config.socket)
         await stopping.wait()
