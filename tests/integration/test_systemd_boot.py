@@ -3,42 +3,29 @@
 import json
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from tests.support.booted import PASSPHRASE, PREFIX, Booted, booted
+from tests.support.booted import PASSPHRASE, PREFIX, Booted
+from tests.support.booted_vault import (
+    HELD,
+    IMPOSTOR,
+    KEY,
+    KEYS,
+    REVEAL,
+    main_pid,
+    settled,
+    start,
+    unlock,
+    until_active,
+)
 from tests.support.processes import until
-
-KEYS = {"api_key": "READ-key-abcdefgh-0001", "secret": "READ-secret-canary-77f1c2"}
-REVEAL = ("vaultctl", "--json", "reveal", "main", "--configuration=read")
-KEY = {"VAULTD_KEY": "/var/lib/bots/bot.key"}
-BOT_UNIT = f"""
-[Service]
-Type=oneshot
-User=botuser
-Environment=PATH={PREFIX}/bin:/usr/bin:/bin HOME=/tmp VAULTD_KEY=/var/lib/bots/bot.key
-ExecStart={PREFIX}/bin/vaultctl --json reveal main --configuration=read
-StandardOutput=truncate:/run/%N.out
-StandardError=truncate:/run/%N.err
-"""
 
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Booted]:
     """A booted host with vaultd installed, unlocked, one exchange, and a bot that must run in bot.service."""
-    with booted() as made:
-        made.run("vaultctl", "system", "install")
-        made.run("vaultctl", "init", "--no-recovery", "--kdf-memory-mib=64", "--passphrase-fd=0", given=PASSPHRASE)
-        made.run("vaultctl", "exchange", "add", "main", "--kind=binance", "--from-stdin", given=json.dumps(KEYS))
-        made.run("useradd", "--system", "botuser")
-        made.run("useradd", "--system", "otheruser")
-        made.run("install", "-d", "--owner=botuser", "/var/lib/bots")
-        made.run("vaultctl", "client", "keygen", user="botuser", environment=KEY)
-        allow(made, "bot", "--unit=bot.service")
-        for name in ("bot", "other"):
-            made.write(f"/etc/systemd/system/{name}.service", BOT_UNIT)
-        made.run("systemctl", "daemon-reload")
+    with settled() as made:
         yield made
 
 
@@ -48,52 +35,6 @@ def vault(host: Booted) -> Booted:
     if host.state() == "LOCKED":
         unlock(host)
     return host
-
-
-def allow(host: Booted, name: str, *options: str) -> None:
-    """Allows botuser's key, with a grant on the read half of main."""
-    public = host.python(
-        """
-        from vaultd_client import ClientKey
-        print(ClientKey.load("/var/lib/bots/bot.key").public_text)
-        """,
-        user="botuser",
-    ).strip()
-    host.run("vaultctl", "client", "allow", name, public, "--uid=botuser", *options)
-    host.run("vaultctl", "client", "grant", name, "main", "--configuration=read")
-
-
-def unlock(host: Booted) -> None:
-    until(lambda: host.run("vaultctl", "unlock", "--passphrase-fd=0", given=PASSPHRASE, check=False).returncode == 0)
-
-
-def start(host: Booted, unit: str) -> dict[str, Any]:
-    """Runs a bot's unit to its end; returns what its `vaultctl` printed."""
-    host.run("systemctl", "start", f"{unit}.service", check=False)
-    printed: dict[str, Any] = json.loads(host.run("cat", f"/run/{unit}.out").stdout)
-    return printed
-
-
-def main_pid(host: Booted, unit: str) -> int:
-    return int(host.show(unit, "MainPID"))
-
-
-def until_active(host: Booted, unit: str, *, but: int) -> None:
-    """Waits until a unit serves under another pid."""
-    until(lambda: host.show(unit, "ActiveState") == "active" and main_pid(host, unit) not in (0, but), 20)
-
-
-# --- installation -----------------------------------------------------------------------------------------------
-
-
-def test_an_installation_is_found_good_and_an_opened_directory_is_not(vault: Booted) -> None:
-    assert vault.vaultctl("system", "check")["ok"]
-    vault.run("chmod", "0777", "/run/vaultd")
-    bad = vault.run("vaultctl", "--json", "system", "check", check=False)
-    assert bad.returncode == 9
-    assert [check["name"] for check in json.loads(bad.stdout)["checks"] if not check["ok"]] == ["/run/vaultd"]
-    vault.run("vaultctl", "system", "install")
-    assert vault.vaultctl("system", "check")["ok"]
 
 
 def test_the_keyholders_own_sandbox_works_under_its_unit(vault: Booted) -> None:
@@ -113,39 +54,6 @@ def test_systemctl_status_says_how_it_stands(vault: Booted) -> None:
     until(lambda: vault.show("vaultd-keyholder", "StatusText") == "unlocked; serves vaultd")
 
 
-def test_installing_over_a_foreign_file_is_refused_and_changes_nothing(vault: Booted) -> None:
-    vault.run("mv", "/etc/systemd/system/vaultd.service", "/root/kept")
-    vault.write("/etc/systemd/system/vaultd.service", "[Service]\nExecStart=/bin/true\n")
-    refused = vault.run("vaultctl", "--json", "system", "install", check=False)
-    assert refused.returncode == 9
-    assert "was not written by vaultctl" in json.loads(refused.stdout)["error_description"]
-    assert "/bin/true" in vault.run("cat", "/etc/systemd/system/vaultd.service").stdout
-    vault.run("mv", "/root/kept", "/etc/systemd/system/vaultd.service")
-    assert vault.vaultctl("system", "check")["ok"]
-
-
-def test_an_installation_that_others_cannot_reach_or_could_change_is_refused(vault: Booted) -> None:
-    vault.run("cp", "-a", "/opt/vaultd", "/opt/copy")  # the real one is read-only
-    vault.run("sed", "-i", "s,/opt/vaultd,/opt/copy,", "/opt/copy/venv/bin/vaultctl")
-    command = ("/opt/copy/venv/bin/python", "/opt/copy/venv/bin/vaultctl", "--json", "system", "install", "--dry-run")
-
-    def said() -> str:
-        done = vault.run(*command, check=False)
-        return str(json.loads(done.stdout).get("error_description", "good"))
-
-    assert said() == "good"
-    for change, back, words in (
-        ("chmod 0700 /opt/copy", "chmod 0755 /opt/copy", "closed to other users"),
-        ("chown botuser /opt/copy/venv", "chown root /opt/copy/venv", "who could change what the keyholder runs"),
-        ("chmod 0777 /opt/copy/venv", "chmod 0755 /opt/copy/venv", "writable by others"),
-        ("chmod 0600 /opt/copy/venv/lib/python3*/site-packages/vaultd.pth", "chmod -R a+r /opt/copy/venv/lib", "cannot load"),
-    ):
-        vault.run("bash", "-c", change)
-        assert words in said()
-        vault.run("bash", "-c", back)
-    assert said() == "good"
-
-
 # --- the server ends, the keys stay ------------------------------------------------------------------------------
 
 
@@ -155,13 +63,6 @@ def test_a_restart_of_the_server_costs_no_unlock(vault: Booted) -> None:
     assert vault.state() == "UNLOCKED"
     assert start(vault, "bot")["fields"]["secret"] == KEYS["secret"]
     assert main_pid(vault, "vaultd-keyholder") == keyholder
-
-
-def test_an_upgrade_of_the_server_costs_no_unlock(vault: Booted) -> None:
-    server = main_pid(vault, "vaultd")
-    vault.run("vaultctl", "system", "install")
-    assert main_pid(vault, "vaultd") != server
-    assert vault.state() == "UNLOCKED"
 
 
 def test_a_killed_server_costs_no_unlock_and_calls_meanwhile_wait(vault: Booted) -> None:
@@ -292,48 +193,6 @@ def test_a_unit_that_has_ended_is_nobodys_even_on_a_connection_that_outlives_it(
     vault.run("vaultctl", "client", "update", "bot", "--unit=bot.service")
 
 
-HELD = """
-import os, pathlib, select, socket
-from vaultd_client import VaultClient
-from vaultd_client.errors import VaultClientError
-
-# A relay between the client and the vault: the parent makes the connection, the child goes on with it alone.
-out = pathlib.Path("/run/held")
-listener = socket.socket(socket.AF_UNIX)
-listener.bind("/run/held/relay.sock")
-listener.listen()
-upstream = socket.socket(socket.AF_UNIX)
-upstream.connect("/run/vaultd/vaultd.sock")
-parent = os.getpid()
-if os.fork():
-    # Until the child was served once, as long as we live.
-    while not (out / "first").exists():
-        select.select([], [], [], 0.05)
-    os._exit(0)
-handle = os.pidfd_open(parent)
-if os.fork() == 0:
-    inner, _ = listener.accept()
-    while True:
-        for one in select.select([inner, upstream], [], [])[0]:
-            data = one.recv(65536)
-            if not data:
-                os._exit(0)
-            (upstream if one is inner else inner).sendall(data)
-with VaultClient("/run/held/relay.sock") as vault:
-    vault.reveal("main", "read")
-    (out / "new").write_text("served")
-    os.rename(out / "new", out / "first")
-    select.select([handle], [], [])
-    try:
-        vault.reveal("main", "read")
-        said = "served"
-    except VaultClientError as error:
-        said = error.reason
-    (out / "new").write_text(said)
-    os.rename(out / "new", out / "second")
-"""
-
-
 def test_audit_and_who_name_unit_uid_pid_and_start_of_a_caller(vault: Booted) -> None:
     start(vault, "bot")
     uid = int(vault.run("id", "-u", "botuser").stdout)
@@ -405,22 +264,6 @@ def test_a_passphrase_is_not_asked_for_where_somebody_else_listens(vault: Booted
     assert vault.vaultctl("unlock", "--passphrase-fd=0", given=PASSPHRASE)["already"]
 
 
-IMPOSTOR = """
-import os, pwd, socket
-heard = open("/run/heard", "wb", buffering=0)
-listener = socket.socket(socket.AF_UNIX)
-listener.bind("/run/vaultd/fresh.sock")
-os.setresuid(*[pwd.getpwnam("vaultd").pw_uid] * 2, 0)
-listener.listen()
-os.setresuid(0, 0, 0)
-os.chmod("/run/vaultd/fresh.sock", 0o666)
-os.rename("/run/vaultd/fresh.sock", "/run/vaultd/unlock.sock")
-while True:
-    connection, _ = listener.accept()
-    heard.write(connection.recv(65536))
-"""
-
-
 def test_those_of_the_group_may_unlock_and_nobody_else(vault: Booted) -> None:
     refused = vault.run("vaultctl", "--json", "lock", user="otheruser", environment={"VAULTD_KEY": "/nowhere"}, check=False)
     assert refused.returncode != 0
@@ -428,20 +271,3 @@ def test_those_of_the_group_may_unlock_and_nobody_else(vault: Booted) -> None:
     vault.run("usermod", "--append", "--groups", "vaultd-admin", "otheruser")
     vault.run("vaultctl", "lock", user="otheruser")
     assert vault.state() == "LOCKED"
-
-
-# --- the end ----------------------------------------------------------------------------------------------------
-
-
-def test_uninstall_leaves_the_vault_and_purge_leaves_nothing(vault: Booted) -> None:
-    vault.run("vaultctl", "system", "uninstall")
-    left = ("find", "/etc", "/run", "/var/lib", "-name", "*vaultd*", "-not", "-path", "*/log/*")
-    assert vault.run(*left).stdout.split() == ["/etc/vaultd", "/var/lib/vaultd", "/var/lib/vaultd-anchor"]
-    assert vault.run("systemctl", "list-unit-files", "vaultd*", "--no-legend", check=False).stdout == ""
-    vault.run("vaultctl", "system", "install")
-    unlock(vault)
-    assert vault.vaultctl("exchange", "list")["exchanges"][0]["name"] == "main"
-    vault.run("vaultctl", "system", "uninstall", "--purge", "--yes")
-    assert vault.run(*left).stdout == ""
-    assert vault.run("getent", "passwd", "vaultd", "vaultd-keyholder", check=False).stdout == ""
-    assert vault.run("getent", "group", "vaultd-admin", check=False).stdout == ""
