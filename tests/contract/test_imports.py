@@ -16,7 +16,7 @@ PACKAGES = {
     "vaultd_client": ROOT / "client/vaultd_client",
     "vaultd_api": ROOT / "client/vaultd_api",
 }
-SERVER_SIDE = {"process", "protocol", "stub"}
+SERVER_SIDE = {"peercred", "process", "protocol", "stub"}
 """What the server knows of the keyholder."""
 
 

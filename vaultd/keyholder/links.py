@@ -9,21 +9,13 @@ until the link of the last has ended. Limit: root, and code that runs as the ser
 import logging
 import selectors
 import socket
-import struct
 from collections.abc import Callable
 
 from vaultd.keyholder.loop import Loop
+from vaultd.keyholder.peercred import peer_facts
 from vaultd.model import PeerFacts
 
 log = logging.getLogger(__name__)
-_UCRED = struct.Struct("=iII")
-"""struct ucred: pid, uid, gid (unix(7))."""
-
-
-def peer_facts(sock: socket.socket) -> PeerFacts:
-    """Returns what the kernel says of the process at the other end. The unit is empty: /proc is closed to us."""
-    pid, uid, gid = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    return PeerFacts(uid, gid, pid, "")
 
 
 class LinkSocket:

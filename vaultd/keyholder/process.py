@@ -8,17 +8,15 @@ child when the thread that made it ends (PR_SET_PDEATHSIG).
 import os
 import signal
 import socket
-import struct
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol
 
 from vaultd.errors import KeyholderUnavailableError
+from vaultd.keyholder.peercred import peer_facts
 
 _PYTHON = ("-s", "-S", "-P", "-m", "vaultd.keyholder")
-_UCRED = struct.Struct("=iII")
-"""struct ucred: pid, uid, gid (unix(7))."""
 _ENVIRONMENT = {
     # Freed memory is overwritten: CPython's own allocator would keep it, glibc's thread cache would skip the fill. -I and
     # -E would make Python ignore the first of these, hence -s -P.
@@ -141,7 +139,7 @@ def connect(path: Path, uid: int) -> Unit:
     link.setblocking(False)
     try:
         link.connect(os.fspath(path))
-        _, listener, _ = _UCRED.unpack(link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        listener = peer_facts(link).uid
     except OSError as error:
         link.close()
         text = f"{path}: {os.strerror(error.errno or 0)}; systemctl status vaultd-keyholder"

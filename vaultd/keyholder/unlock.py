@@ -15,8 +15,8 @@ from typing import Any
 from vaultd import limits
 from vaultd.errors import KeyholderUnavailableError, OutOfMemoryError, ProtocolViolationError, VaultError
 from vaultd.keyholder import lifecycle, slot_requests
-from vaultd.keyholder.links import peer_facts
 from vaultd.keyholder.loop import Task
+from vaultd.keyholder.peercred import peer_facts
 from vaultd.keyholder.secretmem import SecretBuffer
 from vaultd.keyholder.vault import Keyholder
 from vaultd.model import PeerFacts, VaultState

@@ -7,6 +7,7 @@ it is installed; what an administrator changes later is his.
 
 import importlib.util
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -28,6 +29,7 @@ ENABLED = ("vaultd.socket", "vaultd-unlock.socket", "vaultd-link.socket", "vault
 """In the order of starting."""
 HIDDEN = tuple(Path(each) for each in ("/home", "/root", "/run/user", "/tmp", "/var/tmp", "/mnt", "/media", "/srv"))  # noqa: S108 - what the units do not see
 NOBODY = 65_534
+_PLAIN = re.compile(r"[\w/.+:@-]+")
 _IMPORTS = "import vaultd.server.main, vaultd.keyholder.run"
 _SYSTEM_DIRECTORIES = (Path("/usr"), Path("/lib"), Path("/lib64"))
 
@@ -114,6 +116,9 @@ def trouble() -> str:
     if not program.exists():
         return f"there is no {program}"
     interpreter = Path(sys.executable).resolve()
+    odd = next((path for path in (program, *code_directories()) if not _PLAIN.fullmatch(str(path))), None)
+    if odd is not None:
+        return f"{odd} has a character that would mean something else in a unit file"
     for path in (interpreter, program, *code_directories()):
         for above in (*reversed(path.parents), path):
             problem = _problem(above)
