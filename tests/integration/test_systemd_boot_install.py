@@ -69,7 +69,7 @@ def test_an_upgrade_of_the_server_costs_no_unlock(vault: Booted) -> None:
 def test_uninstall_leaves_the_vault_and_purge_leaves_nothing(vault: Booted) -> None:
     vault.run("vaultctl", "system", "uninstall")
     left = ("find", "/etc", "/run", "/var/lib", "-name", "*vaultd*", "-not", "-path", "*/log/*")
-    assert vault.run(*left).stdout.split() == ["/etc/vaultd", "/var/lib/vaultd", "/var/lib/vaultd-anchor"]
+    assert sorted(vault.run(*left).stdout.split()) == ["/etc/vaultd", "/var/lib/vaultd", "/var/lib/vaultd-anchor"]
     assert vault.run("systemctl", "list-unit-files", "vaultd*", "--no-legend", check=False).stdout == ""
     vault.run("vaultctl", "system", "install")
     unlock(vault)
