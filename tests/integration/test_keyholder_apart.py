@@ -386,11 +386,11 @@ def test_a_missing_keyholder_costs_the_masks_nothing(apart: Split) -> None:
         assert "systemctl status vaultd-keyholder" in client.vault().lock_cause
 
 
-def test_a_keyholder_that_hangs_is_waited_for_no_longer_than_five_seconds(apart: Split) -> None:
+def test_a_keyholder_that_hangs_does_not_keep_the_masks_from_being_served(apart: Split) -> None:
     apart.stop()
     apart.lock()
     apart.await_keyholder_end()
-    apart.start(timeout=12)
+    apart.start(timeout=25)
     with pytest.raises(LockedError):
         revealed(apart)
     with apart.client() as client:
