@@ -91,3 +91,9 @@ def split() -> Iterator[Split]:
             yield made
         finally:
             made.close()
+
+
+def revealed(apart: Split) -> dict[str, str]:
+    """Returns the read half of binance-main in plaintext."""
+    with apart.admin() as admin:
+        return dict(admin.reveal("binance-main", "read").fields)
