@@ -155,8 +155,11 @@ def _booted(process: "subprocess.Popen[bytes]", work: Path) -> Booted:
         if not found:
             return False
         machine.pid = int(found[0])
-        if Path(f"/proc/{machine.pid}/comm").read_text().strip() != "systemd":
-            return False
+        try:
+            if Path(f"/proc/{machine.pid}/comm").read_text().strip() != "systemd":
+                return False
+        except (FileNotFoundError, ProcessLookupError):
+            return False  # One of the helpers of the script, which has ended since.
         done = machine.run("systemctl", "is-system-running", check=False)
         return done.stdout.strip() in ("running", "degraded")
 

@@ -22,7 +22,8 @@ def walk(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[s
 ALL = dict(walk(vaultctl))
 COMMANDS = {path: each for path, each in ALL.items() if not isinstance(each, click.Group)}
 WANTED = {
-    "": "init unlock lock status quickstart completion reveal",
+    "": "init unlock lock status quickstart completion reveal who",
+    "system": "install uninstall check",
     "exchange": "add list show update rotate revoke delete",
     "client": "keygen pin allow list update disable enable revoke grant ungrant why",
     "slot": "list add remove",
