@@ -109,30 +109,34 @@ def inheritable() -> frozenset[int]:
     return frozenset(found)
 
 
-def become(feed: Feed, inherited: frozenset[int]) -> NoReturn:
+def become(feed: Feed, inherited: frozenset[int], *, supervise: bool = True) -> NoReturn:
     """Becomes the program that starts the bot. Everything of this process but its memory files is gone.
 
     Args:
         feed: What the bot is given.
         inherited: What `inheritable` said before anything was opened: the bot gets these and no others.
+        supervise: True keeps a parent that passes signals on and says how the bot ended; False becomes the bot itself.
     """
     command = list(feed.command)
     steps: list[dict[str, object]] = []
+    made: set[int] = set()
     for way in feed.ways:
         if isinstance(way, Shadow):
             fds = [sealed(content) for content in way.files.values()]
+            made.update(fds)
             steps.append({"way": "shadow", "path": str(way.path), "names": list(way.files), "fds": fds})
             continue
         content = json.dumps(dict(way.variables)).encode() if isinstance(way, Environment) else way.content
         number = sealed(content)
+        made.add(number)
         step: dict[str, object] = {"way": type(way).__name__.lower(), "fds": [number]}
         if isinstance(way, Cover):
             step["path"] = str(way.path)
         if isinstance(way, Descriptor):
             command = _placed(command, way, f"/dev/fd/{number}")
         steps.append(step)
-    plan = sealed(json.dumps({"steps": steps}).encode())
-    wanted = inherited | {plan, *(number for step in steps for number in step["fds"])}  # type: ignore[attr-defined]
+    plan = sealed(json.dumps({"steps": steps, "supervise": supervise}).encode())
+    wanted = inherited | made | {plan}
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):  # the one that listed them
             os.set_inheritable(int(name), int(name) in wanted)
