@@ -167,14 +167,24 @@ def _after(text: str, end: str, at: int) -> int:
 
 def _yaml(text: str, reference: Reference, value: str) -> str | None:
     before, after = _around(text, reference)
-    quoted = json.dumps(value, ensure_ascii=False)  # YAML's double quotes know every escape of JSON but surrogates
+    escaped = "".join(_yaml_escaped(character) for character in value)
     if before.endswith('"') and after.startswith('"'):
-        return quoted[1:-1]
+        return escaped
     if before.endswith("'") and after.startswith("'"):
         return value.replace("'", "''") if value.isprintable() else None
     if _WHOLE_YAML.fullmatch(before) and _COMMENT.fullmatch(after):
-        return quoted
+        return f'"{escaped}"'
     return value if _SAFE.fullmatch(value) and not value.endswith(":") else None
+
+
+def _yaml_escaped(character: str) -> str:
+    """Returns a character as double quotes have it: https://yaml.org/spec/1.2.2/#57-escaped-characters."""
+    if character in {'"', "\\"}:
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def _env(text: str, reference: Reference, value: str) -> str | None:

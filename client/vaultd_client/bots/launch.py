@@ -159,8 +159,9 @@ def enter_namespace() -> None:
             ("uid_map", f"{user} {user} 1"),
             ("gid_map", f"{group} {group} 1"),
         ):
-            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-                file.write(text)
+            file = os.open(f"/proc/self/{name}", os.O_WRONLY | os.O_CLOEXEC)
+            os.write(file, text.encode())
+            os.close(file)
     _checked("mount", b"none", b"/", None, _MS_REC | _MS_SLAVE, None)
 
 
