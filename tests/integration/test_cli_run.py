@@ -404,7 +404,7 @@ def test_an_ordinary_user_gets_private_files_too() -> None:
         ),
         (("--for", "freqtrade", "--", "true"), 2, ("whose keys", "vaultctl exchange list")),
         (("--for", "ccxt", "--exchange", "binance-main", "--", "true"), 7, ("{feed} is missing", "vaultctl run")),
-        (("--for", "ccxt", "--exchange", "nosuch", "--", "true", "{feed}"), 6, ("nosuch:read", "client grant")),
+        (("--for", "ccxt", "--exchange", "nosuch", "--", "true", "{feed}"), 6, ("nosuch:read", "vaultctl exchange list")),
         (("--for", "ccxt", "--exchange", "binance-main:write", "--", "true", "{feed}"), 6, ("--configuration write",)),
         (("--for", "ccxt", "--exchange", "binance-main", "--", "/no/such", "{feed}"), 127, ("is not there", "PATH")),
         (("--for", "ccxt", "--exchange", "binance-main", "--", "/etc/passwd", "{feed}"), 126, ("no program",)),

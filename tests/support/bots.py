@@ -55,13 +55,12 @@ class Running:
         self.process = process
         self.told: dict[str, Any] = {}
 
-    def line(self) -> dict[str, Any]:
+    def line(self) -> Any:
         """Returns the next line of the bot."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, self.error()
-        found: dict[str, Any] = json.loads(line)
-        return found
+        return json.loads(line)
 
     def error(self) -> str:
         """Returns what was said on stderr, after the end."""

@@ -1,6 +1,7 @@
 """Revealed credentials without a vault."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from vaultd_api.v1 import exchange_service_pb2, resources_pb2
 from vaultd_client.bots.names import FIELDS
@@ -14,7 +15,7 @@ def credential(
     name: str = "main",
     environment: str = "live",
     extra: Mapping[str, str] | None = None,
-    **fields: str,
+    **fields: Any,
 ) -> RevealedCredential:
     """Returns a credential; a key pair where no fields are given."""
     given = fields or {"api_key": "KEY-0123456789", "secret": "SECRET-9876543210"}

@@ -29,7 +29,9 @@ def test_every_field_is_one_of_ours_and_no_name_stands_for_two(table: str) -> No
     assert len(set(theirs)) == len(theirs)
 
 
-@pytest.mark.parametrize("kind", sorted({*HUMMINGBOT_CONNECTORS, *JESSE_EXCHANGES, *NAUTILUS, *names.EXCHANGES["gunbot"]}))
+@pytest.mark.parametrize(
+    "kind", sorted({*HUMMINGBOT_CONNECTORS, *JESSE_EXCHANGES, *NAUTILUS, *names.EXCHANGES["gunbot"]})
+)
 def test_every_kind_is_in_the_catalogue(kind: str) -> None:
     data = resources.files("vaultd.kinds") / "data"
     assert kind in {name for file in ("ccxt", "gone") for name in json.loads((data / f"{file}.json").read_text())}
@@ -44,7 +46,9 @@ def test_a_connectors_names_are_those_of_hummingbots_source(connector: str) -> N
     assert set(HUMMINGBOT[connector].values()) <= set(HUMMINGBOTS["connectors"][connector])
 
 
-@pytest.mark.parametrize("connector", sorted(set(HUMMINGBOTS["connectors"]) - {"injective_v2", "injective_v2_perpetual"}))
+@pytest.mark.parametrize(
+    "connector", sorted(set(HUMMINGBOTS["connectors"]) - {"injective_v2", "injective_v2_perpetual"})
+)
 def test_every_connector_of_hummingbots_source_is_known(connector: str) -> None:
     live = connector.removesuffix("_testnet")
     assert live in HUMMINGBOT

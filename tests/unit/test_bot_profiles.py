@@ -8,10 +8,11 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import eth_keyfile
 import pytest
 import yaml
+from eth_keyfile.keyfile import decode_keyfile_json
 
 from tests.support.revealed import credential
 from vaultd_client.bots import launcher
@@ -22,8 +23,8 @@ from vaultd_client.bots.profiles import PROFILES
 from vaultd_client.errors import InvalidError
 from vaultd_client.revealed import RevealedCredential
 
-PAIR = {"api_key": "KEY-0123456789", "secret": "SECRET-9876543210"}
-OKX = {**PAIR, "passphrase": "pass phrase"}
+PAIR: dict[str, Any] = {"api_key": "KEY-0123456789", "secret": "SECRET-9876543210"}
+OKX: dict[str, Any] = {**PAIR, "passphrase": "pass phrase"}
 
 
 def feed(
@@ -38,7 +39,9 @@ def feed(
     return PROFILES[bot].feed(Order(command, given, market, home, environment or {}))
 
 
-def refused(bot: str, *credentials: RevealedCredential, home: Path = Path("/nowhere"), market: str = "") -> InvalidError:
+def refused(
+    bot: str, *credentials: RevealedCredential, home: Path = Path("/nowhere"), market: str = ""
+) -> InvalidError:
     with pytest.raises(InvalidError) as error:
         feed(bot, *credentials, home=home, market=market, command=("hbot", "connect", "binance"))
     shown = f"{error.value} {error.value.hint}"
@@ -81,7 +84,9 @@ def test_ccxt_config_is_never_used_for_what_freqtrade_has_no_place_for() -> None
     assert "freqtrade has no place for it" in error.fields["login"]
 
 
-@pytest.mark.parametrize("value", ["424242", "12345e67", "1.5", "nan", "inf", "t", "TRUE", "false", "F", "[1, 2]", "1_000", " 7 "])
+@pytest.mark.parametrize(
+    "value", ["424242", "12345e67", "1.5", "nan", "inf", "t", "TRUE", "false", "F", "[1, 2]", "1_000", " 7 "]
+)
 def test_what_freqtrade_would_take_for_something_else_is_not_put_into_the_environment(value: str) -> None:
     error = refused("freqtrade-env", credential(**PAIR, customer_id=value))
     assert "number, a truth or a list" in error.fields["customer_id"]
@@ -125,16 +130,14 @@ def conf_of(made: Feed, password: bytes) -> tuple[dict[str, dict[str, str]], str
     (shadow,) = [way for way in made.ways if isinstance(way, Shadow)]
 
     def opened(value: str) -> str:
-        found: bytes = eth_keyfile.decode_keyfile_json(json.loads(bytes.fromhex(value)), password)
+        found: bytes = decode_keyfile_json(json.loads(bytes.fromhex(value)), password)
         return found.decode()
 
     found = {}
     for name, content in shadow.files.items():
         if name.endswith(".yml"):
             fields = yaml.safe_load(content)
-            found[name] = {
-                key: opened(value) if len(str(value)) > 200 else value for key, value in fields.items()
-            }
+            found[name] = {key: opened(value) if len(str(value)) > 200 else value for key, value in fields.items()}
     return found, opened(shadow.files[".password_verification"].decode())
 
 
@@ -162,7 +165,7 @@ def test_hummingbot_opens_its_files_with_the_password_that_was_made_up(tmp_path:
             "hyperliquid_perpetual_secret_key": "0x" + "1" * 64,
         },
     }
-    assert list(next(way for way in made.ways if isinstance(way, Shadow)).files)[0] == "connectors/"  # hides the others
+    assert "connectors/" in next(way for way in made.ways if isinstance(way, Shadow)).files  # hides the others
     again = feed("hummingbot", *given, command=("hbot", "start", "--password-stdin"), home=tmp_path, market="swap")
     assert [way for way in again.ways if isinstance(way, Stdin)] != [stdin]  # another password for every run
 
@@ -181,7 +184,7 @@ def test_what_hummingbot_cannot_take_is_named(tmp_path: Path) -> None:
     assert "no conf in" in refused("hummingbot", home=tmp_path, market="spot").message
     (tmp_path / "conf").mkdir()
     assert "--market spot or --market swap" in refused("hummingbot", credential(), home=tmp_path).hint
-    assert "does not know kraken futures".split()[0] in str(refused("hummingbot", credential("zaif"), home=tmp_path))
+    assert "does not know zaif" in str(refused("hummingbot", credential("zaif"), home=tmp_path))
     assert "asks for it" in refused("hummingbot-connect", credential(api_key="k")).fields["secret"]
     twice = refused("hummingbot", credential(name="a"), credential(name="b"), home=tmp_path, market="spot")
     assert "two exchanges would both be binance" in twice.message
@@ -191,7 +194,8 @@ def test_what_hummingbot_cannot_take_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("connector", sorted(HUMMINGBOT))
 def test_every_connector_can_be_fed(connector: str) -> None:
-    given = credential("custom", **dict.fromkeys(HUMMINGBOT[connector], "some value"))
+    fields: dict[str, Any] = dict.fromkeys(HUMMINGBOT[connector], "some value")
+    given = credential("custom", **fields)
     made = feed("hummingbot-connect", given, command=("hbot", "connect", connector))
     (way,) = made.ways
     assert isinstance(way, Stdin)
@@ -216,7 +220,9 @@ def test_octobot_gets_its_configuration_with_the_keys(tmp_path: Path) -> None:
     assert json.loads(way.files["config.json"]) == {"profile": "x", "exchanges": exchanges}
 
 
-@pytest.mark.parametrize("value", ['"quoted"-key', " blank-first", "blank-last ", "'single'-one", "newline-first\n\n x\n\n "])
+@pytest.mark.parametrize(
+    "value", ['"quoted"-key', " blank-first", "blank-last ", "'single'-one", "newline-first\n\n x\n\n "]
+)
 def test_what_octobot_would_strip_is_refused(value: str, tmp_path: Path) -> None:
     (tmp_path / "user").mkdir()
     (tmp_path / "user" / "config.json").write_text("{}")

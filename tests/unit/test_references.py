@@ -31,7 +31,9 @@ def rendered(template: str, value: str, form: str) -> str:
 # --- json -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("template", [f'{{"k": "{REFERENCE}"}}', f'{{"k": {REFERENCE}}}', f'{{"k":{{{{ {REFERENCE} }}}}}}'])
+@pytest.mark.parametrize(
+    "template", [f'{{"k": "{REFERENCE}"}}', f'{{"k": {REFERENCE}}}', f'{{"k":{{{{ {REFERENCE} }}}}}}']
+)
 @given(value=text)
 def test_json_reads_what_was_sent(template: str, value: str) -> None:
     assert json.loads(rendered(template, value, "json")) == {"k": value}
@@ -53,11 +55,14 @@ def test_a_quote_in_a_comment_does_not_open_a_string() -> None:
 
 @pytest.mark.parametrize("value", NASTY)
 @pytest.mark.parametrize(
-    ("before", "after"), [("k: ", ""), ("k: ", "  # a comment"), ('k: "', '"'), ("k: '", "'"), ("- k: ", ""), ("k:\n  - ", "")]
+    ("before", "after"),
+    [("k: ", ""), ("k: ", "  # a comment"), ('k: "', '"'), ("k: '", "'"), ("- k: ", ""), ("k:\n  - ", "")],
 )
 def test_yaml_reads_what_was_sent_or_it_is_refused(before: str, after: str, value: str) -> None:
     try:
-        made = rendered(f"x: 1\n{before}{REFERENCE}{after}\n" if not before.startswith("-") else before + REFERENCE, value, "yaml")
+        made = rendered(
+            f"x: 1\n{before}{REFERENCE}{after}\n" if not before.startswith("-") else before + REFERENCE, value, "yaml"
+        )
     except InvalidError as error:
         assert "'" in before, error  # only single quotes know no escape
         assert not value.isprintable()
@@ -118,7 +123,9 @@ def test_references_are_found(written: str, exchange: str, field: str) -> None:
     assert (found.line, found.column) == (2, 4 + written.index("vaultd"))
 
 
-@pytest.mark.parametrize("wrong", ["vaultd://main/secret", "vaultd://main/admin/secret", "vaultd://", "vaultd:///read/secret"])
+@pytest.mark.parametrize(
+    "wrong", ["vaultd://main/secret", "vaultd://main/admin/secret", "vaultd://", "vaultd:///read/secret"]
+)
 def test_what_is_no_reference_is_named_with_its_place(wrong: str) -> None:
     with pytest.raises(InvalidError, match="t:2:3: this is no reference") as error:
         find(f"x\n  {wrong}", "t")
@@ -127,9 +134,11 @@ def test_what_is_no_reference_is_named_with_its_place(wrong: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "form"),
-    [("a.json", "json"), ("a.json.tmpl", "json"), ("config.js.tpl", "json"), ("a.yml", "yaml"), (".env", "env")]
-    + [(".env.tmpl", "env"), ("x.env", "env"), ("a.toml", ""), ("a", "")],
-)
+    [
+        ("a.json", "json"), ("a.json.tmpl", "json"), ("config.js.tpl", "json"), ("a.yml", "yaml"), (".env", "env"),
+        (".env.tmpl", "env"), ("x.env", "env"), ("a.toml", ""), ("a", ""),
+    ],
+)  # fmt: skip
 def test_the_name_of_a_template_says_its_format(name: str, form: str) -> None:
     assert format_of(PurePath(name)) == form
 

@@ -30,7 +30,9 @@ _MEMORY = frozenset({"tmpfs", "ramfs"})
 @click.option("--show", is_flag=True, help="Print it even where stdout is a terminal.")
 @click.pass_obj
 def render(session: Session, *, path: str, output: Path | None, form: str | None, show: bool) -> None:
-    r"""Put values in the place of the references in TEMPLATE; - is stdin.
+    """Fill a template with values.
+
+    Each reference in TEMPLATE (- is stdin) is replaced:
 
     \b
       {"api_key": "vaultd://binance-main/read/api_key",
@@ -38,7 +40,7 @@ def render(session: Session, *, path: str, output: Path | None, form: str | None
 
     Values are quoted as JSON, YAML or .env ask, so that none of them ends its string. The file is written whole or not
     at all, and never where others may read it.
-    """
+    """  # noqa: D301 - the backspace is click's
     text, known = template(path, form)
     if output is None:
         _check_stdout(session, show=show)

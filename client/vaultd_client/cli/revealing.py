@@ -40,7 +40,7 @@ class Revealer:
             try:
                 self._known[half] = self._client.reveal(half.exchange, half.configuration)
             except VaultClientError as error:
-                raise _explained(error, half, where) from None
+                raise self._explained(error, half, where) from None
         return self._known[half]
 
     def value(self, name: str, reference: Reference) -> str:
@@ -61,6 +61,26 @@ class Revealer:
     def rendered(self, name: str, text: str, form: str) -> str:
         """Returns a template with its values."""
         return references.render(text, form, lambda reference: self.value(name, reference), name)
+
+    def _explained(self, error: VaultClientError, half: Half, where: str) -> VaultClientError:
+        """Returns the error with its place, and with a hint that names exchange and half."""
+        text, hint = error.message, error.hint
+        if error.reason == "PERMISSION_DENIED":
+            grant = shlex.join(["vaultctl", "client", "grant", "CLIENT", half.exchange])
+            hint = f"an administrator may grant it: {grant} --configuration {half.configuration}"
+            if not self._is_listed(half.exchange):
+                text, hint = f"{text}, and no exchange of that name is listed", "vaultctl exchange list"
+        return type(error)(
+            f"{where}{half}: {text}", reason=error.reason, fields=error.fields, metadata=error.metadata, hint=hint
+        )
+
+    def _is_listed(self, exchange: str) -> bool:
+        """Says whether anybody may see the exchange; denied alike are one that is not there and one that is hidden."""
+        try:
+            self._client.get(exchange)
+        except VaultClientError:
+            return False
+        return True
 
 
 def template(path: str, form: str | None) -> tuple[str, str]:
@@ -87,13 +107,3 @@ def template(path: str, form: str | None) -> tuple[str, str]:
         names = ", ".join(references.FORMATS)
         raise Failure(f"{path} does not say how to quote a value", f"add --format, one of {names}")
     return text, known
-
-
-def _explained(error: VaultClientError, half: Half, where: str) -> VaultClientError:
-    hint = error.hint
-    if error.reason == "PERMISSION_DENIED":
-        grant = shlex.join(["vaultctl", "client", "grant", "CLIENT", half.exchange])
-        hint = f"an administrator may grant it: {grant} --configuration {half.configuration}"
-    return type(error)(
-        f"{where}{half}: {error.message}", reason=error.reason, fields=error.fields, metadata=error.metadata, hint=hint
-    )

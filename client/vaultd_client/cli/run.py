@@ -29,7 +29,7 @@ _BOTS = "\n".join(["\b", "Bots:", *(f"  {name:<18}  {profile.text}" for name, pr
     context_settings={"allow_interspersed_args": False},
     epilog=f"{_BOTS}\n  {TEMPLATE:<18}  any file, from --template, at {launcher.PLACE}",
 )
-@click.option("--for", "bot", required=True, metavar="BOT", help="What is started; see below.")
+@click.option("--for", "bot", required=True, metavar="BOT", help="How it takes its keys; see below.")
 @click.option(
     "--exchange",
     "halves",
@@ -62,7 +62,7 @@ def run(
     execute: bool,
     command: Sequence[str],
 ) -> None:
-    r"""Start a bot with its keys.
+    """Start a bot with its keys.
 
     \b
       vaultctl run --for freqtrade --exchange binance-main:write -- freqtrade trade -c config.json
@@ -74,7 +74,7 @@ def run(
 
     Signals are passed on, and the exit code is the bot's; 125 where it could not be fed, 126 where it cannot be run, 127
     where it is not there.
-    """
+    """  # noqa: D301 - the backspace is click's
     profile = _profile(bot, halves, path)
     _check(profile, bot, halves, command, allow_env=allow_env)
     text = template(path, form) if path is not None else ("", "")
