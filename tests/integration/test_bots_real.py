@@ -49,6 +49,8 @@ def fed(daemon: Daemon, key: Path, home: Path, options: Sequence[str], command: 
         env=environment(daemon, key), cwd=home, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    for secret in ("okx-secret", "MHcCAQEEI", READ_PAIR["secret"]):
+        assert secret not in done.stderr  # where bots log
     return done.stdout
 
 

@@ -45,7 +45,7 @@ _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000  # <linux/sched.h>
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_SLAVE = 2, 4, 8, 0x1000, 0x4000, 0x80000  # <linux/mount.h>
 _MNT_DETACH = 2
 _SCRATCH = "/tmp"  # noqa: S108 - covered for a moment, in a namespace of our own
-_SIZE = "size=1m"
+_SIZE = "size=64m"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -65,8 +65,9 @@ def main(arguments: list[str]) -> NoReturn:
     signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON | {signal.SIGCHLD})
     started = time.monotonic()
     bot = start(plan, command)
-    status = supervise(bot)
-    report(command[0], status, time.monotonic() - started)
+    status, told = supervise(bot)
+    if not told:
+        report(command[0], status, time.monotonic() - started)
     end_like(status)
 
 
@@ -255,11 +256,13 @@ def restore_signals() -> None:
 # --- the parent -----------------------------------------------------------------------------------------------------
 
 
-def supervise(bot: int) -> int:
-    """Passes signals on until the bot ends; returns its wait status."""
+def supervise(bot: int) -> tuple[int, bool]:
+    """Passes signals on until the bot ends; returns its wait status, and whether a signal told it to end."""
+    told = False
     while True:
         arrived = signal.sigwaitinfo(PASSED_ON | {signal.SIGCHLD})
         if arrived.si_signo != signal.SIGCHLD:
+            told = told or arrived.si_signo in MEANT
             if arrived.si_code != _FROM_TERMINAL and arrived.si_pid != bot:
                 os.kill(bot, arrived.si_signo)
             continue
@@ -268,7 +271,7 @@ def supervise(bot: int) -> int:
             if ended == 0:
                 break
             if not os.WIFSTOPPED(status):
-                return status
+                return status, told
             stop_too()
 
 

@@ -27,6 +27,8 @@ from typing import NoReturn
 
 _LAUNCH = str(Path(__file__).with_name("launch.py"))
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+_FIRST_DESCRIPTOR = 64
+"""Out of the way of scripts, which use single digits, of bash, which counts down from 63, and of a closed stdin."""
 PLACE = "{feed}"
 """Stands in a command for the path of the memory file."""
 
@@ -89,7 +91,9 @@ def private_mounts_fault() -> str:
 
 def sealed(content: bytes, name: str = "vaultd") -> int:
     """Returns the descriptor of a memory file that nobody can change any more. memfd_create(2), fcntl(2)."""
-    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    made = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    descriptor = fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
+    os.close(made)
     os.fchmod(descriptor, 0o400)
     view = memoryview(content)
     while view:

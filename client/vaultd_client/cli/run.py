@@ -13,6 +13,7 @@ from vaultd_client.bots import launcher
 from vaultd_client.bots.launcher import Descriptor, Environment, Feed
 from vaultd_client.bots.order import Order, Profile, has_place, need_place
 from vaultd_client.bots.profiles import PROFILES
+from vaultd_client.cli.completion import EXCHANGE
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.parsing import Half, HalfType
@@ -35,6 +36,7 @@ _BOTS = "\n".join(["\b", "Bots:", *(f"  {name:<18}  {profile.text}" for name, pr
     "halves",
     multiple=True,
     type=HalfType(),
+    shell_complete=EXCHANGE.shell_complete,
     help="Whose keys: binance-main or binance-main:read is the read half, binance-main:write the write half. May be repeated.",
 )
 @click.option("--market", type=click.Choice(["spot", "swap"]), default=None, help="Where the bot has a name for each.")
@@ -143,11 +145,12 @@ def _key(session: Session, given: Path | None, bot: str) -> Path:
     named = given or session.key or (Path(os.environ["VAULTD_KEY"]) if os.environ.get("VAULTD_KEY") else None)
     if named is not None:
         return named
-    usual = Path(platformdirs.user_config_dir("vaultd")) / f"{bot}.key"
+    name = bot.partition("-")[0]  # freqtrade is one client, however it is fed
+    usual = Path(platformdirs.user_config_dir("vaultd")) / f"{name}.key"
     if not usual.exists():
         raise Failure(
-            f"{bot} has no key of its own at {usual}",
-            f"vaultctl client keygen {usual}; then: vaultctl client allow {bot} PUBLIC_KEY --uid {os.geteuid()}",
+            f"{name} has no key of its own at {usual}",
+            f"vaultctl client keygen {usual}; then: vaultctl client allow {name} PUBLIC_KEY --uid {os.geteuid()}",
             code=ExitCode.INVALID,
             reason="key_file",
         )
