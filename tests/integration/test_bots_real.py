@@ -13,12 +13,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support.daemon import READ_PAIR, Daemon
 from tests.support.vaultctl import MODULE, environment
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
-PEM = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIBase64+/==\n-----END EC PRIVATE KEY-----"
+_EC = serialization.PrivateFormat.TraditionalOpenSSL
+NAME = "organizations/11111111-2222-3333-4444-555555555555/apiKeys/66666666-7777-8888-9999-000000000000"
+PEM = (
+    ec.generate_private_key(ec.SECP256R1())
+    .private_bytes(serialization.Encoding.PEM, _EC, serialization.NoEncryption())
+    .decode()
+    .strip()
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +36,9 @@ def key(shared: Daemon) -> Path:
     path = shared.home / "real.key"
     shared.add_bot("real", grants=False).save(path)
     with shared.admin() as admin:
-        okx = {"api_key": "12345678901234567890", "secret": "okx-secret \"quoted\" 'x'", "passphrase": "1234"}
+        okx = {"api_key": "12345678901234567890", "secret": "okx-secret\"quoted\"'x'", "passphrase": "1234"}
         admin.create_exchange("okx-main", "okx", {"read": okx})
-        admin.create_exchange("coinbase-main", "coinbase", {"read": {"api_key": "organizations/x", "secret": PEM}})
+        admin.create_exchange("coinbase-main", "coinbase", {"read": {"api_key": NAME, "secret": PEM}})
         admin.create_grant("real", "*", "*")
     return path
 
@@ -49,7 +58,7 @@ def fed(daemon: Daemon, key: Path, home: Path, options: Sequence[str], command: 
         env=environment(daemon, key), cwd=home, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    for secret in ("okx-secret", "MHcCAQEEI", READ_PAIR["secret"]):
+    for secret in ("okx-secret", PEM.splitlines()[1], READ_PAIR["secret"]):
         assert secret not in done.stderr  # where bots log
     return done.stdout
 
@@ -93,12 +102,13 @@ def test_freqtrade_merges_the_keys_into_its_configuration(
 ) -> None:
     python, home = freqtrade
     exchange = "okx-main" if "--allow-env" not in options else "binance-main"
-    command = [python, "-c", FREQTRADE, "show-config", *named]
+    (home / "freqtrade").write_text(FREQTRADE)
+    command = [python, "freqtrade", "show-config", *named]
     said = fed(shared, key, home, [*options, "--exchange", exchange], command)
     found = json.loads(next(line for line in said.splitlines() if line.startswith("CONFIG ")).removeprefix("CONFIG "))
     if exchange == "okx-main":
         assert found == {
-            "name": "okx", "api_key": "12345678901234567890", "secret": "okx-secret \"quoted\" 'x'", "password": "1234"
+            "name": "okx", "api_key": "12345678901234567890", "secret": "okx-secret\"quoted\"'x'", "password": "1234"
         }  # fmt: skip
     else:
         assert (found["api_key"], found["secret"]) == (READ_PAIR["api_key"], READ_PAIR["secret"])
@@ -151,19 +161,8 @@ print(json.dumps([
 
 def test_hummingbots_own_code_decrypts_what_it_finds(shared: Daemon, key: Path, tmp_path: Path) -> None:
     python = installed(tmp_path / "venv", "eth-account")
-    fetch = [
-        python,
-        "-m",
-        "pip",
-        "download",
-        "-q",
-        "--no-deps",
-        "--no-binary",
-        ":all:",
-        "hummingbot",
-        "-d",
-        str(tmp_path),
-    ]
+    only_source = ["--no-deps", "--no-binary", "hummingbot", "-d", str(tmp_path)]
+    fetch = [python, "-m", "pip", "download", "-q", *only_source, "hummingbot"]
     subprocess.run(fetch, check=True, capture_output=True)
     (archive,) = tmp_path.glob("hummingbot-*.tar.gz")
     subprocess.run(["tar", "xzf", archive, "-C", tmp_path], check=True)
@@ -173,7 +172,7 @@ def test_hummingbots_own_code_decrypts_what_it_finds(shared: Daemon, key: Path, 
     options = ("--for", "hummingbot", "--exchange", "okx-main", "--market", "spot")
     said = fed(shared, key, tmp_path, options, [python, "-c", HUMMINGBOT, str(source), "--password-stdin"])
     assert json.loads(said) == [
-        True, "12345678901234567890", "okx-secret \"quoted\" 'x'", "1234", '"www"', ["okx.yml"]
+        True, "12345678901234567890", "okx-secret\"quoted\"'x'", "1234", '"www"', ["okx.yml"]
     ]  # fmt: skip
 
 
@@ -200,7 +199,7 @@ def test_octobot_reads_and_rewrites_its_configuration(shared: Daemon, key: Path,
     (tmp_path / "user" / "config.json").write_text(own)
     options = ("--for", "octobot", "--exchange", "coinbase-main")
     said = fed(shared, key, tmp_path, options, [python, "-c", OCTOBOT])
-    assert json.loads(said.splitlines()[-1]) == ["organizations/x", PEM, False]
+    assert json.loads(said.splitlines()[-1]) == [NAME, PEM, False]
     assert (tmp_path / "user" / "config.json").read_text() == own
     assert [each.name for each in (tmp_path / "user").iterdir()] == ["config.json"]
 
@@ -242,7 +241,7 @@ def test_jesses_import_takes_the_csv(shared: Daemon, key: Path, tmp_path: Path) 
     options = ("--for", "jesse", "--market", "spot", "--exchange", "binance-main", "--exchange", "coinbase-main")
     assert json.loads(fed(shared, key, tmp_path, options, [python, "-c", JESSE, "{feed}"])) == [
         ["binance-main", "Binance Spot", READ_PAIR["api_key"], READ_PAIR["secret"]],
-        ["coinbase-main", "Coinbase Spot", "organizations/x", PEM],
+        ["coinbase-main", "Coinbase Spot", NAME, PEM],
     ]
 
 

@@ -70,6 +70,8 @@ def test_freqtrade_still_reads_the_configuration_that_it_reads_alone(usual: str,
     assert feed("freqtrade", command=("freqtrade", "trade"), home=tmp_path).command[2:] == ("--config", usual)
     for named in (("--config", "b"), ("--config=b",), ("-cb",), ("-c", "b")):
         assert feed("freqtrade", command=("freqtrade", *named), home=tmp_path).command == ("freqtrade", *named)
+    interpreter = ("python", "-c", "...", "/opt/bin/freqtrade", "trade")
+    assert feed("freqtrade", command=interpreter, home=tmp_path).command[5:] == ("--config", usual)
 
 
 def test_freqtrades_variables_that_would_win_are_refused() -> None:

@@ -84,9 +84,10 @@ def _would_retype(credential: RevealedCredential, name: str) -> Exception:
 
 
 def _configs(command: Sequence[str]) -> list[str]:
-    """Returns the configuration files that the command names."""
-    found = []
-    for option, after in zip(command, [*command[1:], ""], strict=True):
+    """Returns the configuration files that the command names, not the `-c` of an interpreter that starts freqtrade."""
+    starts = max((place for place, each in enumerate(command) if Path(each).stem == "freqtrade"), default=0)
+    ours, found = command[starts:], []
+    for option, after in zip(ours, [*ours[1:], ""], strict=True):
         if option in _OPTIONS:
             found.append(after)
         elif option.startswith("--config="):
