@@ -24,4 +24,4 @@ def feed(order: Order) -> Feed:
 
 def _config(credential: RevealedCredential) -> dict[str, str]:
     # What ccxt does not take, such as a number that only another bot asks for, is left out as `reveal` leaves it out.
-    return credential.ccxt() or named(credential, FIELDS["ccxt"], "ccxt")
+    return credential.ccxt_config() or named(credential, FIELDS["ccxt"], "ccxt")
