@@ -199,7 +199,7 @@ def test_octobot_reads_and_rewrites_its_configuration(shared: Daemon, key: Path,
     (tmp_path / "user" / "config.json").write_text(own)
     options = ("--for", "octobot", "--exchange", "coinbase-main")
     said = fed(shared, key, tmp_path, options, [python, "-c", OCTOBOT])
-    assert json.loads(said.splitlines()[-1]) == [NAME, PEM, False]
+    assert json.loads(said.splitlines()[-1]) == [NAME, f"{PEM}\n", False]
     assert (tmp_path / "user" / "config.json").read_text() == own
     assert [each.name for each in (tmp_path / "user").iterdir()] == ["config.json"]
 

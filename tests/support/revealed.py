@@ -1,6 +1,6 @@
 """Revealed credentials without a vault."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vaultd_api.v1 import exchange_service_pb2, resources_pb2
@@ -15,6 +15,7 @@ def credential(
     name: str = "main",
     environment: str = "live",
     extra: Mapping[str, str] | None = None,
+    market_types: Sequence[str] = (),
     **fields: Any,
 ) -> RevealedCredential:
     """Returns a credential; a key pair where no fields are given."""
@@ -26,6 +27,7 @@ def credential(
             kind=kind,
             environment=environment,
             configuration=configuration,
+            market_types=market_types,
             version=1,
             ccxt_names=FIELDS["ccxt"],
             fields=resources_pb2.CredentialFields(**given, extra=extra or {}),

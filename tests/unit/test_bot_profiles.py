@@ -292,15 +292,22 @@ def test_a_file_goes_where_the_command_says(bot: str, file: str, tmp_path: Path)
 
 
 def test_jesse_gets_the_rows_of_its_import() -> None:
-    given = (credential("bybit", api_key="k,1", secret='s"2'), credential("kucoin", name="ku", **OKX))
+    given = (credential("bybit", api_key="k,1", secret='s"2\n'), credential("kucoin", name="ku", **OKX))
     (way,) = feed("jesse", *given, market="spot").ways
     assert isinstance(way, Descriptor)
     rows = list(csv.DictReader(io.StringIO(way.content.decode())))
     assert [list(row.values()) for row in rows] == [
-        ["main", "Bybit Spot", "k,1", 's"2', "", "", ""],
+        ["main", "Bybit Spot", "k,1", 's"2\n', "", "", ""],
         ["ku", "KuCoin Spot", PAIR["api_key"], PAIR["secret"], "pass phrase", "", ""],
     ]
     assert way.content.startswith(b"Name,Exchange,API Key,API Secret,api_passphrase,wallet_address,stark_private_key\n")
+
+
+def test_the_market_types_of_an_exchange_say_its_market() -> None:
+    (way,) = feed("jesse", credential("bybit", market_types=["swap", "option"])).ways
+    assert isinstance(way, Descriptor)
+    assert b"main,Bybit USDT Perpetual," in way.content
+    assert "--market" in refused("jesse", credential("bybit", market_types=["spot", "swap"])).hint
 
 
 @pytest.mark.parametrize(

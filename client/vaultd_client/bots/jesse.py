@@ -44,7 +44,7 @@ def _row(credential: RevealedCredential, market: str) -> dict[str, str]:
     row = {"Name": credential.name, "Exchange": exchange if credential.environment == "live" else f"{exchange} Testnet"}
     row |= named(credential, FIELDS["jesse"], "Jesse")
     for name, value in row.items():
-        if value != value.strip():
+        if value.rstrip("\n") != value.strip():  # a PEM without its last newline is the same
             raise misfit(credential, name, "Jesse would strip the blanks at its ends")
         if any(piece in value.lower() for piece in _SQL):
             raise misfit(credential, name, "Jesse would refuse the file, because it takes a piece of it for SQL")

@@ -90,7 +90,7 @@ def of_market(credential: RevealedCredential, table: Mapping[str, Names], market
     Args:
         credential: Whose kind is looked up.
         table: Kind to market to the bot's name.
-        market: What the person said.
+        market: What the person said; where empty, the exchange's own market types may say it.
         bot: Its name.
 
     Raises:
@@ -101,6 +101,9 @@ def of_market(credential: RevealedCredential, table: Mapping[str, Names], market
         raise misfit(credential, "kind", f"{bot} does not know {credential.kind}", "vaultctl render --help")
     if market in names:
         return names[market]
+    stored = [each for each in names if each in credential.market_types]
+    if not market and len(stored) == 1:
+        return names[stored[0]]
     if market or len(names) > 1:
         options = " or ".join(f"--market {each}" for each in names)
         raise misfit(credential, "kind", f"{bot} has a name of its own for each market of {credential.kind}", options)
