@@ -134,12 +134,7 @@ class ClientKey:
         content = bytearray(self._file_text())
         try:
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if overwrite:
-                scratch = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
-                _write_new(scratch, content, move_to=target)
-            else:
-                _write_new(target, content)
-            _sync_directory(target.parent)
+            write_private(target, content, overwrite=overwrite)
         except FileExistsError as error:
             raise KeyFileError(f"{target} exists", hint="choose another path, or overwrite it on purpose") from error
         except OSError as error:
@@ -245,6 +240,26 @@ def _parse(content: bytearray, path: str | os.PathLike[str]) -> ClientKey:
 
 def _unusable(path: str | os.PathLike[str], what: str, hint: str) -> KeyFileError:
     return KeyFileError(f"the key file {os.fspath(path)} {what}", hint=hint)
+
+
+def write_private(target: Path, content: bytearray, *, overwrite: bool = False) -> None:
+    """Writes a file that only this user may read, synced: whole or not at all.
+
+    Args:
+        target: Path of the file, in a directory that is there.
+        content: What it holds.
+        overwrite: True replaces a file that is there, in one step.
+
+    Raises:
+        FileExistsError: It is there, and `overwrite` is false.
+        OSError: It cannot be written.
+    """
+    if overwrite:
+        scratch = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
+        _write_new(scratch, content, move_to=target)
+    else:
+        _write_new(target, content)
+    _sync_directory(target.parent)
 
 
 def _write_new(path: Path, content: bytearray, move_to: Path | None = None) -> None:

@@ -22,7 +22,7 @@ def walk(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[s
 ALL = dict(walk(vaultctl))
 COMMANDS = {path: each for path, each in ALL.items() if not isinstance(each, click.Group)}
 WANTED = {
-    "": "init unlock lock status quickstart completion reveal who",
+    "": "init unlock lock status quickstart completion reveal run render who",
     "system": "install uninstall check",
     "exchange": "add list show update rotate revoke delete",
     "client": "keygen pin allow list update disable enable revoke grant ungrant why",
@@ -45,6 +45,7 @@ def test_every_command_has_help(path: str) -> None:
     assert done.exit_code == 0
     assert done.stdout.startswith(f"Usage: vaultctl {path}".rstrip())
     assert ALL[path].help
+    assert "\\b" not in done.stdout  # the mark of a block that is not wrapped, where it was not understood
 
 
 @pytest.mark.parametrize("path", COMMANDS)

@@ -46,13 +46,13 @@ KIND = _Named("kind", lambda client: [each.kind for each in client.kinds()])
 @click.argument("shell", type=click.Choice(sorted(FILES)))
 @click.pass_context
 def completion(ctx: click.Context, *, shell: str) -> None:
-    r"""Print the script that completes commands and names in SHELL.
+    """Print the script that completes commands and names in SHELL.
 
     \b
       vaultctl completion bash > ~/.local/share/bash-completion/completions/vaultctl
       vaultctl completion zsh  > _vaultctl      in a directory of your $fpath
       vaultctl completion fish > ~/.config/fish/completions/vaultctl.fish
-    """
+    """  # noqa: D301 - the backspace is click's
     root = ctx.find_root()
     made = get_completion_class(shell)
     if made is None:

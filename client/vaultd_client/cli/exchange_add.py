@@ -48,7 +48,7 @@ def add(
     from_stdin: bool,
     fields_fd: int | None,
 ) -> None:
-    r"""Add an exchange with a read key pair, a write key pair, or both.
+    """Add an exchange with a read key pair, a write key pair, or both.
 
     Asks for what is not given, field by field as the kind needs. As JSON, a key pair alone or the whole exchange is
     taken in the shapes that other services use:
@@ -59,7 +59,7 @@ def add(
 
     What is given as an option wins over the document. A key pair alone is the read half unless --configuration says
     otherwise.
-    """
+    """  # noqa: D301 - the backspace is click's
     with session.client() as client:
         document = key_pairs.document(from_stdin=from_stdin, fields_fd=fields_fd)
         draft = document or key_pairs.empty()

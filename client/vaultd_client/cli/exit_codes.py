@@ -23,6 +23,8 @@ class ExitCode(IntEnum):
     STORE = 11
     WRONG_VAULT = 12
     TIMED_OUT = 13
+    NOT_EXECUTABLE = 126
+    NO_COMMAND = 127
     INTERRUPTED = 130
 
 
@@ -41,6 +43,8 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.STORE: "the store, the audit or memory: damaged, full, rolled back, in use or unreadable",
     ExitCode.WRONG_VAULT: "who answers is not the vault that the key file pins, or may not hear a secret",
     ExitCode.TIMED_OUT: "timed out",
+    ExitCode.NOT_EXECUTABLE: "run: the command cannot be executed; otherwise run ends as the command ends",
+    ExitCode.NO_COMMAND: "run: the command is not there",
     ExitCode.INTERRUPTED: "interrupted, or not confirmed",
 }
 

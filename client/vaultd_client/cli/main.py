@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -19,12 +20,14 @@ from vaultd_client.cli import (
     import_,
     kinds,
     quickstart,
+    render,
     reveal,
     setup,
     slots,
     system,
     vault,
 )
+from vaultd_client.cli import run as run_command
 from vaultd_client.cli.exit_codes import ExitCode, epilog, exit_code
 from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.secrets_in import forbid_dumps
@@ -73,6 +76,8 @@ for command in (
     import_.import_,
     clients.client,
     reveal.reveal,
+    run_command.run,
+    render.render,
     slots.slot,
     slots.passphrase,
     slots.master_key,
@@ -96,7 +101,8 @@ def run(arguments: Sequence[str]) -> int:
         The exit code, after what went wrong was shown.
     """
     session = Session()
-    session.terminal.json = "--json" in arguments  # an error of usage comes before the option is parsed
+    ours = takewhile(lambda argument: argument != "--", arguments)  # what follows may be a bot's
+    session.terminal.json = "--json" in ours  # an error of usage comes before the option is parsed
     try:
         returned = vaultctl.main(list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=session)
     except (click.Abort, KeyboardInterrupt):
@@ -158,5 +164,6 @@ def main() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a mask has an ellipsis, which not every locale can write
     for each in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, _terminated)
+        if signal.getsignal(each) is not signal.SIG_IGN:  # under nohup it stays ignored, for what is started too
+            signal.signal(each, _terminated)
     sys.exit(run(sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 import pwd
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,3 +99,30 @@ class User(click.ParamType):  # type: ignore[type-arg]  # not generic before cli
             return pwd.getpwnam(value).pw_uid
         except (KeyError, ValueError):
             self.fail(f"no user {value!r} on this host", param, ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One half of an exchange."""
+
+    exchange: str
+    configuration: str
+
+    def __str__(self) -> str:
+        return f"{self.exchange}:{self.configuration}"
+
+
+class HalfType(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
+    """`NAME`, `NAME:read` or `NAME:write`; the read half where it says none. A name may hold a colon."""
+
+    name = "name[:half]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Half:
+        """Returns the half."""
+        if isinstance(value, Half):
+            return value
+        exchange, colon, half = str(value).rpartition(":")
+        found = Half(exchange, half) if colon and half in {"read", "write"} else Half(str(value), "read")
+        if not found.exchange:
+            self.fail("type the name of an exchange, such as binance-main or binance-main:write", param, ctx)
+        return found

@@ -6,7 +6,7 @@ r"""Everything that a person sees, and the only place that prints. `prompts.py` 
    With `--json` it is a JSON document on stdout instead, so that a program reads one stream.
 4. Text from outside is cleaned before it is shown. Threat: a name or an error text with escape sequences that
    rewrites what the person sees. Measure: control and format characters become `\xNN`. Limit: look-alike letters stay.
-5. Plaintext of a credential never passes here, but for `Terminal.plaintext`, which `vaultctl reveal` alone calls.
+5. Plaintext of a credential never passes here, but for `Terminal.plaintext`, which `reveal` and `render` alone call.
 """
 
 import json
@@ -96,10 +96,10 @@ class Terminal:
             for line in text.split("\n"):
                 self._results.print(Text(clean(line), style=style), soft_wrap=True)
 
-    def plaintext(self, text: str) -> None:
-        """Writes what was revealed to stdout, as UTF-8 whatever the locale. Only `vaultctl reveal` may call this."""
+    def plaintext(self, text: str, end: str = "\n") -> None:
+        """Writes what was revealed to stdout, as UTF-8 whatever the locale. Only `reveal` and `render` may call this."""
         self._out.flush()
-        self._out.buffer.write(f"{text}\n".encode())
+        self._out.buffer.write(f"{text}{end}".encode())
         self._out.buffer.flush()
 
     def note(self, text: str, style: str = "") -> None:
