@@ -23,7 +23,7 @@ ALL = dict(walk(vaultctl))
 COMMANDS = {path: each for path, each in ALL.items() if not isinstance(each, click.Group)}
 WANTED = {
     "": "init unlock lock status quickstart completion reveal",
-    "exchange": "add list show update rotate revoke delete",
+    "exchange": "add list show update rotate verify revoke delete",
     "client": "keygen pin allow list update disable enable revoke grant ungrant why",
     "slot": "list add remove",
     "passphrase": "change",
