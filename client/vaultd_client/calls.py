@@ -6,20 +6,21 @@ The parameters are those of `VaultClient`'s methods, where they are described.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_service_pb2, resources_pb2, vault_service_pb2
 from vaultd_client import keys, methods
-from vaultd_client.errors import InternalError, InvalidError, NotFoundError
-from vaultd_client.fields import Built, FieldValues, build, configuration_name, credential_fields, need_aliases
+from vaultd_client.errors import InternalError, NotFoundError
+from vaultd_client.fields import FieldValues, build, configuration_name, credential_fields, need_aliases
+from vaultd_client.key_checks import KeyCheck
 from vaultd_client.kinds import Kind
 from vaultd_client.methods import Method, Response
 from vaultd_client.models import Access, AuditEntry, AuditReport, Client, Exchange, Grant, Vault
+from vaultd_client.parts import changed, invalid, key_facts, timestamp
 from vaultd_client.revealed import RevealedCredential
 from vaultd_client.session import Binding, Call, Session, open_call, signed_call
 
@@ -100,6 +101,8 @@ def create_exchange(
     market_types: Sequence[str],
     hidden: bool,
     validate_only: bool = False,
+    checks: Mapping[str, KeyCheck] = MappingProxyType({}),
+    expires_at: Mapping[str, datetime] = MappingProxyType({}),
 ) -> Call[tuple[Exchange, tuple[str, ...]]]:
     exchange = build(
         resources_pb2.Exchange,
@@ -113,13 +116,16 @@ def create_exchange(
     wanted = any(need_aliases(given) for given in configurations.values())
     catalogue = (yield from _cached_kind(session, kind_name)) if wanted else None
     halves: dict[str, resources_pb2.CredentialFields] = {}
+    facts = {configuration_name(half): key_facts(checks.get(half), expires_at.get(half)) for half in configurations}
     for half, given in configurations.items():
         if configuration_name(half) in halves:
-            raise _invalid(half, "is given twice")
+            raise invalid(half, "is given twice")
         halves[configuration_name(half)] = credential_fields(given, catalogue)
 
     def body(binding: Binding) -> Message:
         sealed = [binding.seal(half, fields) for half, fields in halves.items()]
+        for each in sealed:
+            each.MergeFrom(facts[each.configuration])
         return exchange_service_pb2.CreateExchangeRequest(
             exchange=exchange, configurations=sealed, validate_only=validate_only
         )
@@ -129,7 +135,7 @@ def create_exchange(
 
 
 def update_exchange(session: Session, exchange: str, etag: str, changes: Mapping[str, Any]) -> Call[Exchange]:
-    update = _changed(resources_pb2.Exchange, _EXCHANGE_PATHS, changes, resources_pb2.Exchange.State)
+    update = changed(resources_pb2.Exchange, _EXCHANGE_PATHS, changes, resources_pb2.Exchange.State)
     update.etag = etag
     request = build(
         exchange_service_pb2.UpdateExchangeRequest,
@@ -142,18 +148,48 @@ def update_exchange(session: Session, exchange: str, etag: str, changes: Mapping
 
 
 def rotate_credential(
-    session: Session, exchange: str, configuration: str, given: FieldValues
+    session: Session,
+    exchange: str,
+    configuration: str,
+    given: FieldValues,
+    check: KeyCheck | None = None,
+    expires_at: datetime | None = None,
 ) -> Call[tuple[Exchange, int, tuple[str, ...]]]:
     request = build(exchange_service_pb2.RotateCredentialRequest, exchange=exchange)
     catalogue = (yield from _kind_of(session, exchange)) if need_aliases(given) else None
     fields = credential_fields(given, catalogue)
+    facts = key_facts(check, expires_at)
 
     def body(binding: Binding) -> Message:
         sealed = binding.seal(configuration_name(configuration), fields)
+        sealed.MergeFrom(facts)
         return exchange_service_pb2.RotateCredentialRequest(exchange=request.exchange, configuration=sealed)
 
     response = yield from signed_call(session, methods.ROTATE_CREDENTIAL, body)
     return Exchange.from_proto(response.exchange), response.version, tuple(response.notices)
+
+
+def record_key_check(
+    session: Session,
+    exchange: str,
+    configuration: str,
+    version: int,
+    check: KeyCheck | None,
+    expires_at: datetime | None,
+) -> Call[Exchange]:
+    request = build(
+        exchange_service_pb2.RecordKeyCheckRequest,
+        exchange=exchange,
+        configuration=configuration_name(configuration),
+        version=version,
+    )
+    facts = key_facts(check, expires_at)
+    if facts.HasField("check"):
+        request.check.CopyFrom(facts.check)
+    if facts.HasField("expires_at"):
+        request.expires_at.CopyFrom(facts.expires_at)
+    response = yield from _signed(session, methods.RECORD_KEY_CHECK, request)
+    return Exchange.from_proto(response.exchange)
 
 
 def revoke_exchange(session: Session, exchange: str, reason: str) -> Call[Exchange]:
@@ -198,7 +234,7 @@ def clients(session: Session) -> Call[tuple[Client, ...]]:
 
 
 def update_client(session: Session, client: str, changes: Mapping[str, Any]) -> Call[Client]:
-    update = _changed(resources_pb2.Client, _CLIENT_PATHS, changes, resources_pb2.Client.State)
+    update = changed(resources_pb2.Client, _CLIENT_PATHS, changes, resources_pb2.Client.State)
     request = build(
         client_service_pb2.UpdateClientRequest,
         client=client,
@@ -226,12 +262,7 @@ def create_grant(
     rate: tuple[int, int] | None,
     unit: str,
 ) -> Call[Grant]:
-    until = None
-    if not_after is not None:
-        if not_after.tzinfo is None:
-            raise _invalid("not_after", "needs a time zone")
-        until = Timestamp()
-        until.FromDatetime(not_after)
+    until = timestamp("not_after", not_after) if not_after is not None else None
     count, seconds = rate or (0, 0)
     grant = build(
         resources_pb2.Grant,
@@ -265,7 +296,7 @@ def why(session: Session, client: str, exchange: str, configuration: str) -> Cal
 
 def audit(session: Session, *, limit: int, client: str, exchange: str, decision: str) -> Call[tuple[AuditEntry, ...]]:
     if limit < 1:
-        raise _invalid("limit", "must be 1 or more")
+        raise invalid("limit", "must be 1 or more")
     first = build(
         audit_service_pb2.ListAuditEntriesRequest,
         page_size=min(limit, AUDIT_PAGE),
@@ -326,23 +357,3 @@ def _kind_of(session: Session, exchange: str) -> Call[Kind]:
 
 def _is_named(exchange: Exchange, name: str) -> bool:
     return name in {exchange.id, exchange.resource_name} or exchange.name.casefold() == name.casefold()
-
-
-def _changed(
-    resource: Callable[..., Built], paths: Sequence[str], changes: Mapping[str, Any], states: EnumTypeWrapper
-) -> Built:
-    unknown = {name: f"cannot be changed; there are {', '.join(paths)}" for name in changes if name not in paths}
-    if unknown or not changes:
-        fields = unknown or {"update_mask": f"nothing to change; there are {', '.join(paths)}"}
-        raise InvalidError("Invalid parameters", fields=fields)
-    values = dict(changes)
-    if "state" in values:
-        state = f"STATE_{str(values['state']).upper()}"
-        if state not in states.keys():  # noqa: SIM118 - the wrapper has no __contains__
-            raise _invalid("state", "is no state; there are ACTIVE, DISABLED")
-        values["state"] = states.Value(state)
-    return build(resource, **values)
-
-
-def _invalid(field: str, text: str) -> InvalidError:
-    return InvalidError("Invalid parameters", fields={field: text})

@@ -1,0 +1,61 @@
+"""Parts of requests that several calls are made of: what changes, what is known of a key pair, moments."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from vaultd_api.v1 import exchange_service_pb2
+from vaultd_client.errors import InvalidError
+from vaultd_client.fields import Built, build
+from vaultd_client.key_checks import KeyCheck
+
+
+def changed(
+    resource: Callable[..., Built], paths: Sequence[str], changes: Mapping[str, Any], states: EnumTypeWrapper
+) -> Built:
+    """Returns a resource with the new values of an update.
+
+    Raises:
+        InvalidError: Nothing changes, or something that is none of `paths`; names the field.
+    """
+    unknown = {name: f"cannot be changed; there are {', '.join(paths)}" for name in changes if name not in paths}
+    if unknown or not changes:
+        fields = unknown or {"update_mask": f"nothing to change; there are {', '.join(paths)}"}
+        raise InvalidError("Invalid parameters", fields=fields)
+    values = dict(changes)
+    if "state" in values:
+        state = f"STATE_{str(values['state']).upper()}"
+        if state not in states.keys():  # noqa: SIM118 - the wrapper has no __contains__
+            raise invalid("state", "is no state; there are ACTIVE, DISABLED")
+        values["state"] = states.Value(state)
+    return build(resource, **values)
+
+
+def key_facts(check: KeyCheck | None, expires_at: datetime | None) -> exchange_service_pb2.SealedFields:
+    """Returns what is known of a key pair, without the key pair."""
+    facts = exchange_service_pb2.SealedFields()
+    if check is not None:
+        try:
+            facts.check.CopyFrom(check.to_proto())
+        except ValueError:
+            raise invalid("check", "has a word that is none of those of a KeyCheck") from None
+    if expires_at is not None:
+        facts.expires_at.CopyFrom(timestamp("expires_at", expires_at))
+    return facts
+
+
+def timestamp(field: str, moment: datetime) -> Timestamp:
+    """Returns a moment that has a time zone; InvalidError names the field where it has none."""
+    if moment.tzinfo is None:
+        raise invalid(field, "needs a time zone")
+    made = Timestamp()
+    made.FromDatetime(moment)
+    return made
+
+
+def invalid(field: str, text: str) -> InvalidError:
+    """Returns the error for one field; the caller raises it."""
+    return InvalidError("Invalid parameters", fields={field: text})
