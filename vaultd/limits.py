@@ -180,6 +180,10 @@ GATE_NAME_BYTES: Final = 16
 """Random bytes in the name of a connection of the gate: nobody guesses one, none comes twice."""
 MAX_SOCKET_PATH_BYTES: Final = 107
 """unix(7): sun_path has 108 bytes, and gRPC ends it with a NUL."""
+ORPHAN_SECONDS: Final = 2.0
+"""How long a start waits for the keyholder of a killed server, which ends at its first statement, to give up its socket."""
+ORPHAN_RETRY_SECONDS: Final = 0.02
+"""Between looks; nobody tells when an entry is given up."""
 ACCEPT_BATCH: Final = 64
 """Connections accepted in one turn of the event loop, about 5 ms: a storm does not hold up those already in."""
 ACCEPT_PAUSE_SECONDS: Final = 0.1
