@@ -157,7 +157,7 @@ def busy_work(forger: Forger) -> tuple[str, bytes]:
 # --- somebody is left in charge ------------------------------------------------------------------------------------
 
 
-def test_the_last_administrator_cannot_be_disabled_revoked_or_stripped(vault: Daemon) -> None:
+def test_the_last_administrator_cannot_be_disabled_revoked_stripped_or_moved(vault: Daemon) -> None:
     with vault.admin() as admin:
         before = admin.clients()
         for attempt in (
@@ -165,6 +165,8 @@ def test_the_last_administrator_cannot_be_disabled_revoked_or_stripped(vault: Da
             lambda: admin.revoke_client("admin"),
             lambda: admin.update_client("admin", permissions=[]),
             lambda: admin.update_client("admin", permissions=[right for right in PERMISSIONS if right != "Audit:Read"]),
+            lambda: admin.update_client("admin", uid=os.getuid() + 1),
+            lambda: admin.update_client("admin", unit="nowhere.service"),
         ):
             refused(attempt, "LAST_ADMINISTRATOR")
         assert admin.clients() == before
@@ -184,5 +186,6 @@ def test_with_a_successor_an_administrator_can_go(vault: Daemon, permissions: li
         client.update_client("admin", state="DISABLED")
         refused(lambda: client.revoke_client("heir"), "LAST_ADMINISTRATOR")
         client.update_client("admin", state="ACTIVE")
+        client.update_client("admin", uid=os.getuid() + 1)
         client.revoke_client("admin")
         refused(lambda: client.update_client("heir", permissions=["Clients:Allow"]), "LAST_ADMINISTRATOR")

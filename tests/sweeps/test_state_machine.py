@@ -21,9 +21,10 @@ from tests.support.sweep import Report, on_all_cores
 from vaultd_client import VaultClient
 from vaultd_client.revealed import RevealedCredential
 
+STEPS = 50
 PORTION = 50
 """Runs of the full form that one process makes at once; their figures are there when they are done."""
-NO_STEP = ("audit walked", "entries walked", "rollback accepted")
+NO_STEP = ("steps", "audit walked", "entries walked", "rollback accepted")
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,7 @@ def run(house: House, runs: int, steps: int, seed: int, **changed: object) -> Co
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
+        _min_steps=steps - 1,  # or the first run of each would end at once
     )
     return house.found
 
@@ -86,7 +88,7 @@ def _own_house() -> House:
 
 
 def _portion(seed: int) -> Counter[str]:
-    return run(_own_house(), PORTION, 50, seed)
+    return run(_own_house(), PORTION, STEPS, seed)
 
 
 @pytest.mark.full
@@ -101,6 +103,7 @@ def test_the_daemon_does_what_the_model_says_full() -> None:
         count(report, each)
     show(report, found)
     assert found["audit walked"] >= runs
+    assert found["steps"] >= runs * STEPS
     # Each way a step can end was met: a machine that is refused everything proves nothing.
     assert report.found["reveal: ok"] > 0
     if runs < 200:

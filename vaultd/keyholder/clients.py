@@ -222,7 +222,9 @@ def _no_more_than_own(caller: Caller, permissions: tuple[str, ...]) -> None:
         raise PermissionDeniedError("you cannot give a permission that you do not have")
 
 
-def _keep_an_administrator(unlocked: Unlocked, old: Row, new: ClientRow) -> None:
-    rest = (new if row is old else row for row in unlocked.allowlist)
-    if not any(policy.is_administrator(row) for row in rest):
+def _keep_an_administrator(unlocked: Unlocked, old: ClientRow, new: ClientRow) -> None:
+    """Whoever is moved to another user or unit does not count: a slip there shuts the last one out for good."""
+    stays = (new.uid, new.unit) == (old.uid, old.unit)
+    rest = [row for row in unlocked.allowlist if row is not old]
+    if not any(policy.is_administrator(row) for row in (*rest, new) if row is not new or stays):
         raise LastAdministratorError
