@@ -12,12 +12,12 @@ from vaultd.errors import (
     PermissionDeniedError,
     RecordInvalidError,
 )
-from vaultd.keyholder import exchanges, policy, records, sharing
+from vaultd.keyholder import audits, exchanges, policy, records, sharing
 from vaultd.keyholder.calls import Caller
 from vaultd.keyholder.clock import boot_ns
-from vaultd.keyholder.loop import Ask, Task
+from vaultd.keyholder.loop import Task
 from vaultd.keyholder.vault import Keyholder, Unlocked, canonical_json
-from vaultd.model import CONFIGURATIONS, EVERYTHING, REVEAL, AuditRow, ClientRow, ClientState, GrantRow, Row
+from vaultd.model import CONFIGURATIONS, EVERYTHING, REVEAL, ClientRow, ClientState, GrantRow
 from vaultd_api.v1 import client_service_pb2 as pb
 from vaultd_api.v1 import resources_pb2
 
@@ -207,11 +207,8 @@ def explain(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.E
         steps += yield from sharing.notices(
             holder, unlocked, client.client, exchange.exchange, request.configuration
         )
-    holder.calls.denials.write_first()
-    found = yield Ask(
-        "audit-before", {"before": 0, "limit": 5, "client": client.name, "exchange": "", "decision": "deny"}
-    )
-    denials = [messages.audit_entry(AuditRow.of(values)) for values in found]
+    found = yield from audits.newest(holder, unlocked, audits.Wanted(0, 5, client=client.name, decision="deny"))
+    denials = [messages.audit_entry(row) for row in found]
     return pb.ExplainAccessResponse(allowed=allowed, rule=rule, steps=steps, denials=denials)
 
 
