@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.support import attack
+from tests.support.attackers import REFUSED, attacked, undefended
 from tests.support.daemon import Daemon
 from tests.support.gate_house import as_root
 from tests.support.processes import (
     NOBODY,
-    becoming,
     children,
     daemon_of,
     ends_within,
@@ -189,21 +189,6 @@ def test_the_keyholder_is_in_its_sandbox(shared: Daemon) -> None:
 
 # --- who may look --------------------------------------------------------------------------------------------------
 
-UNDEFENDED = """
-import ctypes
-ctypes.CDLL(None).prctl(0x59616d61, ctypes.c_ulong(-1), 0, 0, 0)  # PR_SET_PTRACER: where Yama is, let anyone
-print("ready", flush=True)
-input()
-"""
-
-
-def attacked(pid: int) -> dict[str, int]:
-    """Returns what a process of NOBODY's got, trying everything on `pid`: errno, or 0 where it was let in."""
-    command = [*becoming(NOBODY), sys.executable, "-I", attack.__file__, str(pid)]
-    found: dict[str, int] = json.loads(subprocess.run(command, capture_output=True, check=True, cwd="/").stdout)
-    return found
-
-
 @as_root
 def test_a_process_of_the_same_user_can_read_neither_process() -> None:
     everything = set(attack.ATTEMPTS)
@@ -213,7 +198,7 @@ def test_a_process_of_the_same_user_can_read_neither_process() -> None:
             assert status_of(pid)["Uid"].split() == [str(NOBODY)] * 4
             found = attacked(pid)
             assert {name for name, error in found.items() if error} == everything
-            assert set(found.values()) <= {1, 13}  # EPERM, EACCES
+            assert set(found.values()) <= REFUSED
         assert daemon.keyholder_pid == keyholder  # and it is none the worse
         with daemon.admin() as admin:
             assert admin.reveal("binance-main").secret
@@ -221,12 +206,8 @@ def test_a_process_of_the_same_user_can_read_neither_process() -> None:
 
 @as_root
 def test_the_attack_succeeds_on_a_process_that_does_not_defend_itself() -> None:
-    command = [*becoming(NOBODY), sys.executable, "-I", "-c", UNDEFENDED]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/") as victim:
-        assert victim.stdout is not None
-        assert victim.stdout.readline() == b"ready\n"
-        assert attacked(victim.pid) == dict.fromkeys(attack.ATTEMPTS, 0)
-        victim.communicate(b"\n")
+    with undefended() as victim:
+        assert attacked(victim) == dict.fromkeys(attack.ATTEMPTS, 0)
 
 
 def test_no_process_leaves_a_core(daemon: Daemon, tmp_path: Path) -> None:
