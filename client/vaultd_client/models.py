@@ -11,12 +11,17 @@ from datetime import UTC, datetime
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from vaultd_api.v1 import audit_service_pb2, client_service_pb2, resources_pb2, vault_service_pb2
+from vaultd_client.errors import InternalError
 
 
 def _moment(message: object, field: str) -> datetime | None:
     if not message.HasField(field):  # type: ignore[attr-defined]  # every caller hands over a message
         return None
-    moment: datetime = getattr(message, field).ToDatetime(tzinfo=UTC)
+    try:
+        moment: datetime = getattr(message, field).ToDatetime(tzinfo=UTC)
+    except ValueError:
+        # Open answers are the word of whoever listens at the socket.
+        raise InternalError("the answer does not follow the protocol", reason="PROTOCOL_VIOLATION") from None
     return moment
 
 

@@ -139,7 +139,10 @@ def create_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request:
     if len(unlocked.allowlist.grants_of(client.client)) >= limits.MAX_GRANTS_PER_CLIENT:
         raise RecordInvalidError(fields={"grant": f"at most {limits.MAX_GRANTS_PER_CLIENT} grants for one client"})
     now = unlocked.clock.now_ms()
-    not_after_ms = given.not_after.ToMilliseconds() if given.HasField("not_after") else 0
+    try:
+        not_after_ms = given.not_after.ToMilliseconds() if given.HasField("not_after") else 0
+    except ValueError:
+        raise RecordInvalidError(fields={"not_after": "is not between the years 1 and 9999"}) from None
     if given.HasField("not_after") and not_after_ms <= now:
         raise RecordInvalidError(fields={"not_after": "is in the past"})
     exchange = EVERYTHING
