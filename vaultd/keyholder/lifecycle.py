@@ -150,7 +150,8 @@ def _unlock(holder: Keyholder, header: dict[str, Any], kind: SlotKind, given: Se
         keys.close()
         raise
     try:
-        unlocked = yield from _load(holder, keys, vault, found, accept_rollback=header.get("accept_rollback") is True)
+        accepted = {name: header.get(name) is True for name in ("accept_rollback", "accept_clock")}
+        unlocked = yield from _load(holder, keys, vault, found, **accepted)
         if not (unlocked.ledger.holds(vault) and unlocked.ledger.holds(slot)):
             # They were tried before anything vouched for them; what opened must be what the vault has today.
             raise StoreDamagedError("the key slot that opened is not one that the vault has")
@@ -280,7 +281,13 @@ def _wrong(kind: SlotKind, *, tried: bool) -> str:
 
 
 def _load(
-    holder: Keyholder, keys: Keys, vault: VaultRow, found: dict[str, Any], *, accept_rollback: bool
+    holder: Keyholder,
+    keys: Keys,
+    vault: VaultRow,
+    found: dict[str, Any],
+    *,
+    accept_rollback: bool = False,
+    accept_clock: bool = False,
 ) -> Task:
     """Steps 5 to 7. Returns the unlocked vault."""
     keys.derive(vault.vault_id)
@@ -314,7 +321,7 @@ def _load(
         vault,
         keys,
         ledger,
-        Clock(tail.time_ms if tail else 0),
+        Clock(tail.time_ms if tail and not accept_clock else 0),
         {row.slot: row for row in kept[SlotRow]},
         Allowlist(kept[ClientRow], kept[GrantRow]),
     )
@@ -372,6 +379,7 @@ def _settle(
             upgraded = ", not upgraded: not enough memory"
     detail = f"slot {slot.slot} ({slot.kind}){upgraded}"
     detail += ", rollback accepted" if header.get("accept_rollback") is True else ""
+    detail += ", clock accepted" if header.get("accept_clock") is True else ""
     yield from holder.commit(unlocked, Entry("unlock", peer, rule="unlock-socket", detail=detail), puts)
     return bool(puts)
 
