@@ -66,6 +66,10 @@ UNLOCK_DELAY_MAX_MS: Final = 300_000
 """An owner at three in the morning can wait five minutes; a guesser gets 288 tries a day."""
 UNLOCK_CONNECTIONS: Final = 32
 """Connections to unlock.sock at once; administrators are few."""
+UNLOCK_CONNECTIONS_PER_UID: Final = 24
+"""The others are for whoever wants to lock while somebody else fills the socket."""
+UNLOCK_PENDING_BYTES: Final = 128 * KIB
+"""Of secret memory for messages that are not whole yet, half of SECRET_PAGE_BYTES: reveals go on whoever sends slowly."""
 UNLOCK_IDLE_MS: Final = 30_000
 """A connection to unlock.sock that sends nothing is closed."""
 
