@@ -1,11 +1,12 @@
-"""A server that was taken over: `taken_over.py LIE ...` is vaultd but for one answer to its keyholder.
+"""A server that was taken over: run by path it is vaultd, but for one answer to its keyholder while `lying`.
 
-It lies as long as the file `lie` is in its home. The keyholder is the real one, and so are the store and the gate.
+The keyholder is the real one, and so are the store and the gate.
 """
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,41 +14,42 @@ from tests.support.daemon import Daemon
 from vaultd.server.rows import Rows
 
 Answer = Callable[[Any], Awaitable[Any]]
-Lie = Callable[[Rows, Answer, Any], Awaitable[Any]]
+Lie = Callable[[Answer, Any], Awaitable[Any]]
+SWITCH = "lie"
 _PID = 7
 """Where an audit row has its pid."""
 
 
-async def _one_twice(_rows: Rows, honest: Answer, payload: Any) -> Any:
+async def _one_twice(honest: Answer, payload: Any) -> Any:
     rows, tags, after = await honest(payload)
     if payload["table"] == "credentials" and len(rows) > 1:
         return [rows[0], rows[0], *rows[2:]], [tags[0], tags[0], *tags[2:]], after
     return rows, tags, after
 
 
-async def _edited(_rows: Rows, honest: Answer, payload: Any) -> Any:
+async def _edited(honest: Answer, payload: Any) -> Any:
     (newest, previous), *rest = await honest(payload)
     return [[[*newest[:_PID], newest[_PID] + 1, *newest[_PID + 1 :]], previous], *rest]
 
 
-async def _unfiltered(_rows: Rows, honest: Answer, payload: Any) -> Any:
+async def _unfiltered(honest: Answer, payload: Any) -> Any:
     return await honest({**payload, "client": "", "decision": ""})
 
 
-async def _repeated(_rows: Rows, honest: Answer, payload: Any) -> Any:
+async def _repeated(honest: Answer, payload: Any) -> Any:
     found = await honest(payload)
     return [found[0], *found]
 
 
-async def _other_exchange(_rows: Rows, honest: Answer, reference: Any) -> Any:
+async def _other_exchange(honest: Answer, reference: Any) -> Any:
     return await honest({"alpha": "beta"}.get(reference, reference))
 
 
-async def _other_half(_rows: Rows, honest: Answer, payload: Any) -> Any:
+async def _other_half(honest: Answer, payload: Any) -> Any:
     return await honest({**payload, "configuration": "write"})
 
 
-async def _other_version(_rows: Rows, honest: Answer, payload: Any) -> Any:
+async def _other_version(honest: Answer, payload: Any) -> Any:
     return await honest({**payload, "version": 1})
 
 
@@ -63,32 +65,41 @@ LIES: dict[str, tuple[str, Lie]] = {
 """Name of a lie to the request of the link that is answered with it."""
 
 
-def start(daemon: Daemon, lie: str) -> None:
-    """Starts a daemon whose server will tell a lie."""
-    daemon.start(sys.executable, __file__, lie)
+@contextmanager
+def lying(daemon: Daemon, lie: str) -> Iterator[None]:
+    """Has the server tell a lie."""
+    switch = daemon.home / SWITCH
+    switch.write_text(lie)
+    yield
+    switch.unlink()
 
 
-def lying(daemon: Daemon) -> Path:
-    """Returns the file that makes it lie."""
-    return daemon.home / "lie"
+def start(daemon: Daemon) -> None:
+    """Starts a daemon whose server was taken over, and which is honest so far."""
+    daemon.start(sys.executable, __file__)
+
+
+def _bent(rows: Rows, asked: str) -> Answer:
+    honest, switch = rows._answers[asked], Path(os.environ["HOME"]) / SWITCH
+
+    async def answer(payload: Any) -> Any:
+        wanted = switch.read_text() if switch.exists() else ""
+        if wanted and LIES[wanted][0] == asked:
+            return await LIES[wanted][1](honest, payload)
+        return await honest(payload)
+
+    return answer
 
 
 def main() -> None:
-    """Runs the daemon. What follows the lie is the command that it stands for."""
-    asked, lie = LIES[sys.argv[1]]
-    switch = Path(os.environ["HOME"]) / "lie"
-    honest_init = Rows.__init__
+    """Runs the daemon. The arguments are the command that this one stands for."""
+    made = Rows.__init__
 
-    def taken_over(self: Rows, *arguments: Any) -> None:
-        honest_init(self, *arguments)
-        honest = self._answers[asked]
+    def take_over(self: Rows, *arguments: Any) -> None:
+        made(self, *arguments)
+        self._answers |= {asked: _bent(self, asked) for asked, _ in LIES.values()}
 
-        async def answer(payload: Any) -> Any:
-            return await (lie(self, honest, payload) if switch.exists() else honest(payload))
-
-        self._answers[asked] = answer
-
-    Rows.__init__ = taken_over  # type: ignore[method-assign, assignment]
+    Rows.__init__ = take_over  # type: ignore[method-assign, assignment]
     sys.argv[1:] = []
     from vaultd.__main__ import main as vaultd
 
