@@ -1,12 +1,12 @@
 """Promises about administration: nobody does what they have no permission for, nobody climbs, somebody is left in charge."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 
-from tests.support.daemon import READ_PAIR, Daemon, new_daemon
+from tests.support.daemon import READ_PAIR, Daemon
 from tests.support.forge import REFUSED, Forger, Line, Outcome
 from vaultd.model import PERMISSIONS
 from vaultd_api.v1 import client_service_pb2, resources_pb2
@@ -15,22 +15,6 @@ from vaultd_client.errors import ConflictError, RefusedError
 
 SERVICE = "/vaultd.v1.ClientService/"
 LOCK = "/vaultd.v1.VaultService/LockVault"
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[Daemon]:
-    """An unlocked vault with binance-main."""
-    with new_daemon() as daemon:
-        daemon.start()
-        daemon.initialize()
-        daemon.add_exchange()
-        yield daemon
-
-
-@pytest.fixture
-def admin(house: Daemon) -> Iterator[VaultClient]:
-    with house.admin() as client:
-        yield client
 
 
 def refused(attempt: Callable[[], object], reason: str = "PERMISSION_DENIED") -> None:

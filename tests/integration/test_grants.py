@@ -33,12 +33,6 @@ def house() -> Iterator[Daemon]:
         yield daemon
 
 
-@pytest.fixture
-def admin(house: Daemon) -> Iterator[VaultClient]:
-    with house.admin() as client:
-        yield client
-
-
 class Bot:
     """A client without a grant, named for the test's use."""
 
