@@ -5,7 +5,7 @@ The keyholder is the real one, and so are the store and the gate.
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from tests.support.daemon import Daemon
 from vaultd.server.rows import Rows
 
 Answer = Callable[[Any], Awaitable[Any]]
-Lie = Callable[[Answer, Any], Awaitable[Any]]
+Lie = Callable[..., Awaitable[Any]]
 SWITCH = "lie"
 _PID = 7
 """Where an audit row has its pid."""
@@ -45,6 +45,30 @@ async def _other_exchange(honest: Answer, reference: Any) -> Any:
     return await honest({"alpha": "beta"}.get(reference, reference))
 
 
+async def _changed(honest: Answer, payload: Any, number: int) -> Any:
+    (row,) = await honest(payload)
+    return [flipped(row, number)]
+
+
+def flipped(row: Sequence[Any], number: int) -> list[Any]:
+    """Returns a row, its tag included, with the bit of that number changed; after the last one it begins anew."""
+    lengths = [32 if isinstance(value, int) else 8 * len(value) for value in row]
+    number %= sum(lengths)
+    at = 0
+    while number >= lengths[at]:
+        number -= lengths[at]
+        at += 1
+    value, changed = row[at], list(row)
+    if isinstance(value, int):
+        changed[at] = value ^ 1 << number
+    elif isinstance(value, bytes):
+        changed[at] = value[: number // 8] + bytes((value[number // 8] ^ 1 << number % 8,)) + value[number // 8 + 1 :]
+    else:
+        other = chr(ord(value[number // 8]) ^ 1 << number % 8)
+        changed[at] = value[: number // 8] + other + value[number // 8 + 1 :]
+    return changed
+
+
 async def _other_half(honest: Answer, payload: Any) -> Any:
     return await honest({**payload, "configuration": "write"})
 
@@ -61,8 +85,10 @@ LIES: dict[str, tuple[str, Lie]] = {
     "another exchange": ("exchange", _other_exchange),
     "the other half": ("credential", _other_half),
     "an older version": ("credential", _other_version),
+    "a changed exchange": ("exchange", _changed),
+    "a changed credential": ("credential", _changed),
 }
-"""Name of a lie to the request of the link that is answered with it."""
+"""Name of a lie to the request of the link that is answered with it; the last two go on with ` #` and a number."""
 
 
 @contextmanager
@@ -83,9 +109,9 @@ def _bent(rows: Rows, asked: str) -> Answer:
     honest, switch = rows._answers[asked], Path(os.environ["HOME"]) / SWITCH
 
     async def answer(payload: Any) -> Any:
-        wanted = switch.read_text() if switch.exists() else ""
+        wanted, _, number = (switch.read_text() if switch.exists() else "").partition(" #")
         if wanted and LIES[wanted][0] == asked:
-            return await LIES[wanted][1](honest, payload)
+            return await LIES[wanted][1](honest, payload, *([int(number)] if number else []))
         return await honest(payload)
 
     return answer
