@@ -27,10 +27,10 @@ from vaultd.keyholder import pairs, protocol, records, unlock
 from vaultd.keyholder.methods import METHODS
 from vaultd.kinds import Catalogue, judge
 from vaultd.server import peer
-from vaultd_api.v1 import audit_service_pb2, client_service_pb2, resources_pb2, vault_service_pb2
+from vaultd_api.v1 import audit_service_pb2, client_service_pb2, kind_pb2, resources_pb2, vault_service_pb2
 from vaultd_api.v1.envelope_pb2 import SignedReply
 from vaultd_api.v1.resources_pb2 import CredentialFields
-from vaultd_client import keys, models, recovery, session, status, wire
+from vaultd_client import keys, kinds, models, recovery, session, status, wire
 from vaultd_client.cli import drafts
 from vaultd_client.cli.failure import Failure
 from vaultd_client.errors import InternalError, InvalidError, KeyFileError, UntrustedVaultError, VaultClientError
@@ -213,7 +213,7 @@ def unlock_answer(data: bytes) -> None:
 
 _MODELS: tuple[tuple[type[Any], Callable[[Any], object]], ...] = (
     (vault_service_pb2.Vault, models.Vault.from_proto),
-    (resources_pb2.Kind, models.Kind.from_proto),
+    (kind_pb2.Kind, kinds.Kind.from_proto),
     (resources_pb2.Exchange, models.Exchange.from_proto),
     (resources_pb2.Client, models.Client.from_proto),
     (resources_pb2.AuditEntry, models.AuditEntry.from_proto),
@@ -333,7 +333,7 @@ _CGROUPS = (b"0::/system.slice/bot.service/inner\n", b"12:cpu:/x\n0::/system.sli
 _AT = Timestamp(seconds=1_700_000_000, nanos=5_000_000)
 _SEEN: tuple[Message, ...] = (
     vault_service_pb2.Vault(vault_id=bytes(16), unlocked_at=_AT),
-    resources_pb2.Kind(kind="binance"),
+    kind_pb2.Kind(kind="binance"),
     resources_pb2.Exchange(name="exchanges/ex-1", kind="binance", created_at=_AT, state="STATE_ACTIVE"),
     resources_pb2.Client(name="clients/a", uid=5, grants=[resources_pb2.Grant(not_after=_AT)]),
     resources_pb2.AuditEntry(sequence=5, time=_AT),
