@@ -100,7 +100,7 @@ def test_coverage_guided_fuzzing_finds_nothing(tmp_path: Path) -> None:
 
 @needs_atheris
 @pytest.mark.full
-@pytest.mark.timeout(1_500)
+@pytest.mark.timeout(3_600)
 def test_coverage_guided_fuzzing_finds_nothing_full(tmp_path: Path) -> None:
     sweep("fuzzing, full", 600 // len(TARGETS), list(TARGETS), tmp_path)
 
