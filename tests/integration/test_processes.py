@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ from tests.support.processes import (
     status_of,
     until,
 )
+from vaultd import limits
+from vaultd.server.sockets import bind_public
 from vaultd_client.errors import LockedError, TimedOutError
 
 
@@ -115,6 +118,19 @@ def test_the_death_of_the_server_ends_the_keyholder_within_100_ms(vault: Daemon,
 def test_the_end_of_the_server_is_the_end_of_the_keyholder(vault: Daemon, keyholder: int) -> None:
     assert vault.stop() == 0
     assert ends_within(keyholder, 0.1)
+
+
+def test_a_start_waits_for_the_socket_of_a_keyholder_that_is_about_to_end(base: Path) -> None:
+    """Killed right after a lock, a server leaves a keyholder that has not yet looked for its parent."""
+    path = base / "unlock.sock"
+    with bind_public(path, 0o600) as left:
+        orphan = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[left.fileno()])
+    with orphan, ThreadPoolExecutor(1) as other:
+        start = other.submit(bind_public, path, 0o600)
+        with pytest.raises(TimeoutError):
+            start.result(0.2)
+        orphan.kill()
+        start.result(limits.ORPHAN_SECONDS).close()
 
 
 def test_metadata_is_served_while_the_keyholder_stands_still(vault: Daemon, keyholder: int) -> None:

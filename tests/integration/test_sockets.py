@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -152,19 +151,6 @@ def test_a_live_socket_is_refused_and_left_alone(
         with pytest.raises(OSError, match=r"temporarily unavailable|Invalid argument|not supported"):
             live.accept()  # the probe left no connection behind
     bind_public(path, 0o666).close()  # the control: once dead, it is replaced
-
-
-def test_a_start_waits_for_the_socket_of_a_keyholder_that_is_about_to_end(place: Path) -> None:
-    """Killed right after a lock, a server leaves a keyholder that has not yet looked for its parent."""
-    path = place / "unlock.sock"
-    with bind_public(path, 0o600) as left:
-        orphan = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[left.fileno()])
-    with orphan, ThreadPoolExecutor(1) as other:
-        start = other.submit(bind_public, path, 0o600)
-        with pytest.raises(TimeoutError):
-            start.result(0.2)
-        orphan.kill()
-        start.result(limits.ORPHAN_SECONDS).close()
 
 
 def test_a_second_daemon_is_refused_before_the_first_listens_and_after(place: Path) -> None:

@@ -17,9 +17,9 @@ def house() -> Iterator[Daemon]:
         daemon.initialize()
         with daemon.admin() as admin:
             for name in ("alpha", "beta"):
-                pairs = {half: {"api_key": f"{half}-key-of-{name}-0123456", "secret": f"{name} {half}"} for half in ("read", "write")}
+                pairs = {half: {"api_key": f"{half}-key-of-{name}-0123456", "secret": f"{name}-{half}"} for half in ("read", "write")}
                 admin.create_exchange(name, "binance", pairs)
-            admin.rotate_credential("alpha", "read", {"api_key": "read-key-of-alpha-new", "secret": "alpha read new"})
+            admin.rotate_credential("alpha", "read", {"api_key": "read-key-of-alpha-new", "secret": "alpha-read-new"})
         daemon.add_bot(grants=False)
         yield daemon
 
@@ -40,8 +40,8 @@ def test_a_rotation_that_would_lose_a_credential_is_refused(house: Daemon) -> No
 
     assert refused(house, "one row twice", rotate) == "STORE_DAMAGED"
     with house.admin() as admin:
-        assert admin.reveal("alpha", "read").secret == "alpha read new"
-        assert admin.reveal("beta", "write").secret == "beta write"
+        assert admin.reveal("alpha", "read").secret == "alpha-read-new"
+        assert admin.reveal("beta", "write").secret == "beta-write"
     assert rotate() == 5  # the control: the honest server's is taken
 
 
@@ -74,7 +74,7 @@ def test_a_row_that_is_the_vaults_own_is_not_given_for_another(house: Daemon, li
             found = admin.reveal("alpha", "read")
         return found.name, found.configuration, found.secret
 
-    assert reveal() == ("alpha", "read", "alpha read new")  # the control
+    assert reveal() == ("alpha", "read", "alpha-read-new")  # the control
     assert refused(house, lie, reveal) == reason
     house.lock()
     house.unlock()
