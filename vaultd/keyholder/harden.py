@@ -91,10 +91,12 @@ def _not_traced() -> Check:
 
     Measure: looked for after `dumpable` is 0, when nobody can attach any more. Limit: root's tracers are let be.
     """
-    tracer = int(_status_field("self", "TracerPid") or 0)
-    if not tracer:
+    tracer = _status_field("self", "TracerPid")
+    if tracer is None:
+        return Check("tracer", False, "/proc/self/status cannot be read; whether anybody traces this process is not known")
+    if tracer == "0":
         return Check("tracer", True, "none, and none can come")
-    uid = (_status_field(str(tracer), "Uid") or "gone gone").split()[1]
+    uid = (_status_field(tracer, "Uid") or "gone gone").split()[1]
     if uid != "0":
         raise SystemExit(f"process {tracer} of uid {uid} is tracing this keyholder, which would show it every key")
     return Check("tracer", False, f"process {tracer} of root")
