@@ -72,7 +72,7 @@ class UnlockSocket:
         except OSError:
             return
         new = _Connection(self, connection)
-        same = sum(each.peer.uid == new.peer.uid for each in self._connections)
+        same = sum(each.uid == new.uid for each in self._connections)
         if len(self._connections) >= limits.UNLOCK_CONNECTIONS or same >= limits.UNLOCK_CONNECTIONS_PER_UID:
             connection.close()
             return
@@ -105,7 +105,7 @@ class _Connection:
         self._holder = server.holder
         self._sock = sock
         pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        self.peer = PeerFacts(uid & 0xFFFFFFFF, gid & 0xFFFFFFFF, pid, "")
+        self._peer = PeerFacts(uid & 0xFFFFFFFF, gid & 0xFFFFFFFF, pid, "")
         self._head = bytearray()
         self._secrets: SecretBuffer | None = None
         self._filled = 0
@@ -113,6 +113,11 @@ class _Connection:
         self._closed = False
         self._last = time.monotonic()
         sock.setblocking(False)
+
+    @property
+    def uid(self) -> int:
+        """Who it is."""
+        return self._peer.uid
 
     @property
     def held(self) -> int:
@@ -196,7 +201,7 @@ class _Connection:
         self._working = True
         self._holder.loop.unwatch(self._sock)
         self._holder.loop.start(
-            handler(self._holder, header, given, self.peer),
+            handler(self._holder, header, given, self._peer),
             lambda result, error: self._finish(given, result, error),
         )
 
