@@ -10,6 +10,7 @@ import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -34,6 +35,8 @@ from vaultd_client import keys, kinds, models, recovery, session, status, wire
 from vaultd_client.cli import drafts
 from vaultd_client.cli.failure import Failure
 from vaultd_client.errors import InternalError, InvalidError, KeyFileError, UntrustedVaultError, VaultClientError
+from vaultd_client.imports import formats
+from vaultd_client.imports.source import Source
 from vaultd_client.slots import Reply, Unlocked, UnlockStatus
 
 QUOTED_FROM = 12
@@ -267,6 +270,22 @@ def cgroup(data: bytes) -> None:
     assert not unit or (unit.endswith(".service") and "/" not in unit and unit.isprintable())
 
 
+_IMPORTS = Path(__file__).parents[1] / "data" / "imports"
+_FILES = tuple(path.read_bytes() for path in sorted(_IMPORTS.rglob("*")) if path.suffix in {".json", ".js", ".csv", ".env", ".yml"})
+
+
+def imported(data: bytes) -> None:
+    """A file of another program, in the format that it looks like, or in the one that the first byte says."""
+    wanted = (None, *formats.NAMES)[data[0] % (1 + len(formats.NAMES))] if data else None
+    text = data[1:].decode("utf-8", "replace")
+    try:
+        formats.read([Source("file", text)], wanted, lambda: b"password")
+    except VaultClientError as error:
+        told = f"{error} {error.hint}"
+        pieces = {text[at : at + QUOTED_FROM] for at in range(len(text) - QUOTED_FROM + 1)}
+        assert not any(piece in told for piece in pieces if len(set(piece)) > QUOTED_FROM // 2), "an error quotes its input"
+
+
 _SEAL_PRIVATE = X25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
 _ASKED = requests.parse_request(wire.request(
     vault_id=bytes(16), epoch=bytes(16), key_id=bytes(32), uid=1, issued_at=1, ttl_ms=1, nonce=bytes(16),
@@ -358,5 +377,6 @@ TARGETS: dict[str, Target] = {
     "document": Target(document, _DOCUMENTS),
     "cgroup": Target(cgroup, _CGROUPS),
     "sealed": Target(sealed, (bytes(80),)),
+    "import": Target(imported, tuple(b"\0" + each for each in _FILES)),
 }
 CONTROL = Target(planted, (b"VL", b"nothing"))
