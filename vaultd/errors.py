@@ -165,7 +165,7 @@ class GrantNotFoundError(VaultError):
 
 
 class LastAdministratorError(VaultError):
-    """The last client with every permission cannot be disabled, revoked or stripped of one."""
+    """The last client with every permission cannot be disabled, revoked, stripped of one or moved to another user."""
 
     reason = "LAST_ADMINISTRATOR"
     default = "the last administrator must stay"

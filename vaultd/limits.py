@@ -66,6 +66,10 @@ UNLOCK_DELAY_MAX_MS: Final = 300_000
 """An owner at three in the morning can wait five minutes; a guesser gets 288 tries a day."""
 UNLOCK_CONNECTIONS: Final = 32
 """Connections to unlock.sock at once; administrators are few."""
+UNLOCK_CONNECTIONS_PER_UID: Final = 24
+"""The others are for whoever wants to lock while somebody else fills the socket."""
+UNLOCK_PENDING_BYTES: Final = 128 * KIB
+"""Of secret memory for messages that are not whole yet, half of SECRET_PAGE_BYTES: reveals go on whoever sends slowly."""
 UNLOCK_IDLE_MS: Final = 30_000
 """A connection to unlock.sock that sends nothing is closed."""
 
@@ -180,6 +184,10 @@ GATE_NAME_BYTES: Final = 16
 """Random bytes in the name of a connection of the gate: nobody guesses one, none comes twice."""
 MAX_SOCKET_PATH_BYTES: Final = 107
 """unix(7): sun_path has 108 bytes, and gRPC ends it with a NUL."""
+ORPHAN_SECONDS: Final = 2.0
+"""How long a start waits for the keyholder of a killed server, which ends at its first statement, to give up its socket."""
+ORPHAN_RETRY_SECONDS: Final = 0.02
+"""Between looks; nobody tells when an entry is given up."""
 ACCEPT_BATCH: Final = 64
 """Connections accepted in one turn of the event loop, about 5 ms: a storm does not hold up those already in."""
 ACCEPT_PAUSE_SECONDS: Final = 0.1

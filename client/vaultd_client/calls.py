@@ -20,7 +20,8 @@ from vaultd_client.key_checks import KeyCheck
 from vaultd_client.kinds import Kind
 from vaultd_client.methods import Method, Response
 from vaultd_client.models import Access, AuditEntry, AuditReport, Client, Exchange, Grant, Vault
-from vaultd_client.parts import changed, invalid, key_facts, timestamp
+from vaultd_client.moments import timestamp
+from vaultd_client.parts import changed, invalid, key_facts
 from vaultd_client.revealed import RevealedCredential
 from vaultd_client.session import Binding, Call, Session, open_call, signed_call
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from vaultd_api.v1.resources_pb2 import KeyCheck as Message
+from vaultd_client.moments import moment
 
 RIGHTS = ("read", "trade", "withdraw", "transfer", "ip_bound", "expires")
 """What a check answers with YES, NO or UNKNOWN."""
@@ -37,9 +38,9 @@ class KeyCheck:
         return cls(
             works=_word(Message.Answer.items(), message.works, "ANSWER_"),
             means=_word(Message.Means.items(), message.means, "MEANS_"),
-            expires_at=message.expires_at.ToDatetime(tzinfo=UTC) if message.HasField("expires_at") else None,
+            expires_at=moment(message, "expires_at"),
             problem=message.problem,
-            checked_at=message.checked_at.ToDatetime(tzinfo=UTC) if message.HasField("checked_at") else None,
+            checked_at=moment(message, "checked_at"),
             **answers,
         )
 

@@ -6,19 +6,13 @@ their prefix, such as `ACTIVE`; a state of a newer daemon is its number in text.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from vaultd_api.v1 import audit_service_pb2, client_service_pb2, resources_pb2, vault_service_pb2
 from vaultd_client.key_checks import KeyCheck
-
-
-def _moment(message: object, field: str) -> datetime | None:
-    if not message.HasField(field):  # type: ignore[attr-defined]  # every caller hands over a message
-        return None
-    moment: datetime = getattr(message, field).ToDatetime(tzinfo=UTC)
-    return moment
+from vaultd_client.moments import moment
 
 
 def enum_name(wrapper: EnumTypeWrapper, number: int, prefix: str = "STATE_") -> str:
@@ -72,8 +66,8 @@ class Vault:
             version=message.version,
             schema_version=message.schema_version,
             format_version=message.format_version,
-            started_at=_moment(message, "started_at"),
-            unlocked_at=_moment(message, "unlocked_at"),
+            started_at=moment(message, "started_at"),
+            unlocked_at=moment(message, "unlocked_at"),
             checks=tuple(Check(check.name, check.ok, check.detail) for check in message.checks),
             unaudited_denials=message.unaudited_denials,
             lock_cause=message.lock_cause,
@@ -109,9 +103,9 @@ class Credential:
             state=enum_name(resources_pb2.Credential.State, message.state),
             key_state=enum_name(resources_pb2.Credential.KeyState, message.key_state, "KEY_STATE_"),
             masks=dict(message.masks),
-            created_at=_moment(message, "created_at"),
+            created_at=moment(message, "created_at"),
             check=KeyCheck.from_proto(message.check) if message.HasField("check") else None,
-            expires_at=_moment(message, "expires_at"),
+            expires_at=moment(message, "expires_at"),
             expiry_source=enum_name(resources_pb2.Credential.ExpirySource, message.expiry_source, "EXPIRY_SOURCE_")
             if message.expiry_source
             else "",
@@ -169,8 +163,8 @@ class Exchange:
                 Configuration(each.configuration, tuple(Credential.from_proto(version) for version in each.credentials))
                 for each in message.configurations
             ),
-            created_at=_moment(message, "created_at"),
-            updated_at=_moment(message, "updated_at"),
+            created_at=moment(message, "created_at"),
+            updated_at=moment(message, "updated_at"),
             etag=message.etag,
         )
 
@@ -206,7 +200,7 @@ class Grant:
             operation=message.operation,
             exchange=message.exchange,
             configuration=message.configuration,
-            not_after=_moment(message, "not_after"),
+            not_after=moment(message, "not_after"),
             rate_count=message.rate_count,
             rate_seconds=message.rate_seconds,
             notices=tuple(notices),
@@ -242,7 +236,7 @@ class Client:
             state=enum_name(resources_pb2.Client.State, message.state),
             permissions=tuple(message.permissions),
             grants=tuple(Grant.from_proto(grant) for grant in message.grants),
-            created_at=_moment(message, "created_at"),
+            created_at=moment(message, "created_at"),
         )
 
 
@@ -274,7 +268,7 @@ class AuditEntry:
         """Builds it from the message of that name."""
         return cls(
             sequence=message.sequence,
-            time=_moment(message, "time"),
+            time=moment(message, "time"),
             method=message.method,
             decision=message.decision,
             rule=message.rule,
@@ -287,7 +281,7 @@ class AuditEntry:
             version=message.version,
             detail=message.detail,
             count=message.count or 1,
-            started_at=_moment(message, "started_at"),
+            started_at=moment(message, "started_at"),
         )
 
 

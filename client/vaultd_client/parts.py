@@ -1,16 +1,16 @@
-"""Parts of requests that several calls are made of: what changes, what is known of a key pair, moments."""
+"""Parts of requests that several calls are made of: what changes, what is known of a key pair."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from vaultd_api.v1 import exchange_service_pb2
 from vaultd_client.errors import InvalidError
 from vaultd_client.fields import Built, build
 from vaultd_client.key_checks import KeyCheck
+from vaultd_client.moments import timestamp
 
 
 def changed(
@@ -45,15 +45,6 @@ def key_facts(check: KeyCheck | None, expires_at: datetime | None) -> exchange_s
     if expires_at is not None:
         facts.expires_at.CopyFrom(timestamp("expires_at", expires_at))
     return facts
-
-
-def timestamp(field: str, moment: datetime) -> Timestamp:
-    """Returns a moment that has a time zone; InvalidError names the field where it has none."""
-    if moment.tzinfo is None:
-        raise invalid(field, "needs a time zone")
-    made = Timestamp()
-    made.FromDatetime(moment)
-    return made
 
 
 def invalid(field: str, text: str) -> InvalidError:

@@ -116,7 +116,13 @@ class UnlockClient:
         return self._ask(header, [passphrase] if recovery is None else [passphrase, recovery]).pin()
 
     def unlock(
-        self, secret: bytearray, *, kind: str = "passphrase", slot: int | None = None, accept_rollback: bool = False
+        self,
+        secret: bytearray,
+        *,
+        kind: str = "passphrase",
+        slot: int | None = None,
+        accept_rollback: bool = False,
+        accept_clock: bool = False,
     ) -> Unlocked:
         """Unlocks the vault.
 
@@ -125,13 +131,15 @@ class UnlockClient:
             kind: `passphrase`, `recovery` or `machine`.
             slot: The slot to try; None tries every one of the kind.
             accept_rollback: True takes a store that is older than its anchor, after a backup was restored on purpose.
+            accept_clock: True takes the host's clock although it is behind the vault's, which never goes back by itself.
 
         Raises:
             UnlockDelayedError: Too early after too many wrong ones; `retry_after_ms` says how long.
             UnlockError: It opens no slot.
             StoreError: The store is damaged, rolled back or written by something else.
         """
-        header = {"op": "unlock", "kind": kind, "slot": slot, "accept_rollback": accept_rollback}
+        accepted = {"accept_rollback": accept_rollback, "accept_clock": accept_clock}
+        header = {"op": "unlock", "kind": kind, "slot": slot, **accepted}
         return Unlocked.of(self._ask(header, [secret]))
 
     def lock(self) -> None:

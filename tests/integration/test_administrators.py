@@ -1,12 +1,12 @@
 """Promises about administration: nobody does what they have no permission for, nobody climbs, somebody is left in charge."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 
-from tests.support.daemon import READ_PAIR, Daemon, new_daemon
+from tests.support.daemon import READ_PAIR, Daemon
 from tests.support.forge import REFUSED, Forger, Line, Outcome
 from vaultd.model import PERMISSIONS
 from vaultd_api.v1 import client_service_pb2, resources_pb2
@@ -15,22 +15,6 @@ from vaultd_client.errors import ConflictError, RefusedError
 
 SERVICE = "/vaultd.v1.ClientService/"
 LOCK = "/vaultd.v1.VaultService/LockVault"
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[Daemon]:
-    """An unlocked vault with binance-main."""
-    with new_daemon() as daemon:
-        daemon.start()
-        daemon.initialize()
-        daemon.add_exchange()
-        yield daemon
-
-
-@pytest.fixture
-def admin(house: Daemon) -> Iterator[VaultClient]:
-    with house.admin() as client:
-        yield client
 
 
 def refused(attempt: Callable[[], object], reason: str = "PERMISSION_DENIED") -> None:
@@ -158,7 +142,7 @@ def busy_work(forger: Forger) -> tuple[str, bytes]:
 # --- somebody is left in charge ------------------------------------------------------------------------------------
 
 
-def test_the_last_administrator_cannot_be_disabled_revoked_or_stripped(vault: Daemon) -> None:
+def test_the_last_administrator_cannot_be_disabled_revoked_stripped_or_moved(vault: Daemon) -> None:
     with vault.admin() as admin:
         before = admin.clients()
         for attempt in (
@@ -166,6 +150,8 @@ def test_the_last_administrator_cannot_be_disabled_revoked_or_stripped(vault: Da
             lambda: admin.revoke_client("admin"),
             lambda: admin.update_client("admin", permissions=[]),
             lambda: admin.update_client("admin", permissions=[right for right in PERMISSIONS if right != "Audit:Read"]),
+            lambda: admin.update_client("admin", uid=os.getuid() + 1),
+            lambda: admin.update_client("admin", unit="nowhere.service"),
         ):
             refused(attempt, "LAST_ADMINISTRATOR")
         assert admin.clients() == before
@@ -185,5 +171,6 @@ def test_with_a_successor_an_administrator_can_go(vault: Daemon, permissions: li
         client.update_client("admin", state="DISABLED")
         refused(lambda: client.revoke_client("heir"), "LAST_ADMINISTRATOR")
         client.update_client("admin", state="ACTIVE")
+        client.update_client("admin", uid=os.getuid() + 1)
         client.revoke_client("admin")
         refused(lambda: client.update_client("heir", permissions=["Clients:Allow"]), "LAST_ADMINISTRATOR")

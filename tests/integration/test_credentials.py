@@ -27,12 +27,6 @@ def house() -> Iterator[Daemon]:
         yield daemon
 
 
-@pytest.fixture
-def admin(house: Daemon) -> Iterator[VaultClient]:
-    with house.admin() as client:
-        yield client
-
-
 def pair(name: str) -> dict[str, str]:
     """Returns a key pair that looks like Binance's and that no other name has."""
     return {field: hashlib.sha256(f"{field} of {name}".encode()).hexdigest() for field in ("api_key", "secret")}

@@ -29,12 +29,6 @@ def house() -> Iterator[Daemon]:
 
 
 @pytest.fixture
-def admin(house: Daemon) -> Iterator[VaultClient]:
-    with house.admin() as client:
-        yield client
-
-
-@pytest.fixture
 def stranger(house: Daemon) -> Iterator[VaultClient]:
     with house.client() as client:
         yield client

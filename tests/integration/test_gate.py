@@ -4,10 +4,8 @@ import asyncio
 import os
 import re
 import secrets
-import shutil
 import socket
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -34,16 +32,6 @@ from vaultd.server import gate as gates
 from vaultd.server.gate import Gate
 from vaultd.server.peer import PeerTable, own_peer
 from vaultd.server.sockets import bind_public
-
-
-@pytest.fixture
-def base() -> Iterator[Path]:
-    """A directory that everybody may enter."""
-    path = Path(tempfile.mkdtemp(prefix="vaultd-test-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
 
 ASK = """
 with grpc.insecure_channel("unix:" + sys.argv[1]) as channel:

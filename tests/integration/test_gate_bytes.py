@@ -4,10 +4,7 @@ import asyncio
 import errno
 import hashlib
 import os
-import shutil
 import socket
-import tempfile
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -29,15 +26,6 @@ from vaultd import limits
 
 KERNEL_BUFFERS = 2 * limits.MIB
 """More than two unix sockets and one read of the gate hold by default."""
-
-
-@pytest.fixture
-def base() -> Iterator[Path]:
-    """A directory that everybody may enter."""
-    path = Path(tempfile.mkdtemp(prefix="vaultd-test-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 # --- bytes ---------------------------------------------------------------------------------------------------------

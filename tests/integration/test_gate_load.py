@@ -4,11 +4,8 @@ import asyncio
 import errno
 import os
 import resource
-import shutil
 import socket
-import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -32,16 +29,6 @@ from vaultd import limits
 from vaultd.model import Check
 from vaultd.server import gate as gates
 from vaultd.server.peer import Peer, peer_of
-
-
-@pytest.fixture
-def base() -> Iterator[Path]:
-    """A directory that everybody may enter."""
-    path = Path(tempfile.mkdtemp(prefix="vaultd-test-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
 
 # --- caps and silence ----------------------------------------------------------------------------------------------
 

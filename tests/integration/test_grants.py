@@ -5,10 +5,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.support.daemon import Daemon, new_daemon
 from tests.support.forge import REVEAL, Forger, Line, Outcome, reveal_body
 from tests.support.processes import until
+from vaultd_api.v1.client_service_pb2 import CreateGrantRequest
+from vaultd_api.v1.resources_pb2 import Grant
 from vaultd_client import VaultClient
 from vaultd_client.errors import InvalidError, NotFoundError, RateLimitedError, RefusedError, VaultClientError
 
@@ -28,12 +31,6 @@ def house() -> Iterator[Daemon]:
                 "secret-fund", "binance", {"read": {"api_key": "FUND-key", "secret": "FUND-secret"}}, hidden=True
             )
         yield daemon
-
-
-@pytest.fixture
-def admin(house: Daemon) -> Iterator[VaultClient]:
-    with house.admin() as client:
-        yield client
 
 
 class Bot:
@@ -152,6 +149,18 @@ def test_a_grant_ends_at_its_time(bot: Bot, admin: VaultClient) -> None:
 def test_a_grant_cannot_begin_ended(bot: Bot, admin: VaultClient) -> None:
     with pytest.raises(InvalidError, match="not_after"):
         admin.create_grant(bot.name, "binance-main", "read", not_after=datetime.now(UTC) - timedelta(seconds=1))
+
+
+@pytest.mark.parametrize("end", [Timestamp(seconds=10**15), Timestamp(seconds=4 * 10**9, nanos=-1)])
+def test_an_end_that_is_no_time_names_the_field(bot: Bot, house: Daemon, end: Timestamp) -> None:
+    """No honest client can say such a thing; it is a field that is wrong, and no defect of the daemon's."""
+    forger, method = Forger(house, house.admin_key), "/vaultd.v1.ClientService/CreateGrant"
+    grant = Grant(operation="reveal", exchange="binance-main", configuration="read", not_after=end)
+    body = CreateGrantRequest(client=bot.name, grant=grant).SerializeToString()
+    with Line(house) as line:
+        outcome = line.send(method, forger.seal(forger.request(method, body)))
+    assert outcome.code == "INVALID_ARGUMENT"
+    assert b"not_after" in outcome.data
 
 
 def test_a_rate_is_kept_and_grows_back(bot: Bot, admin: VaultClient) -> None:

@@ -43,12 +43,6 @@ def house() -> Iterator[Daemon]:
         yield daemon
 
 
-@pytest.fixture
-def admin(house: Daemon) -> Iterator[VaultClient]:
-    with house.admin() as client:
-        yield client
-
-
 def fields_of(kind: str) -> dict[str, str]:
     return {"api_key": f"key-of-{kind}-0123456789", "secret": f"secret-of-{kind}", **CODED.get(kind, {})}
 

@@ -16,7 +16,7 @@ import pytest
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from tests.support.daemon import PASSPHRASE, Daemon, new_daemon
+from tests.support.daemon import PASSPHRASE, Daemon
 from tests.support.processes import until
 from vaultd import limits
 from vaultd.errors import BY_REASON
@@ -35,16 +35,6 @@ TEXTS = {BY_REASON[reason].default for reason in EXPECTED} | {
     "no such kind of exchange; `custom` takes any venue that is not in the catalogue",
 }
 ROUNDS = 150
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[Daemon]:
-    """An unlocked vault that all of this is thrown at, one test after the other."""
-    with new_daemon() as daemon:
-        daemon.start()
-        daemon.initialize()
-        daemon.add_exchange()
-        yield daemon
 
 
 @pytest.fixture

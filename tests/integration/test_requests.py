@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.daemon import Daemon, new_daemon
+from tests.support.daemon import Daemon
 from tests.support.forge import REFUSED, REVEAL, SECOND, Forger, Line, Request, envelope, now_ns, reveal_body
 from tests.support.gate_house import OTHER, STRANGER, as_root, run_as
 from tests.support.processes import until
@@ -21,25 +21,9 @@ GRANT = "/vaultd.v1.ClientService/CreateGrant"
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[Daemon]:
-    """An unlocked vault with binance-main."""
-    with new_daemon() as daemon:
-        daemon.start()
-        daemon.initialize()
-        daemon.add_exchange()
-        yield daemon
-
-
-@pytest.fixture(scope="module")
 def bot(house: Daemon) -> Forger:
     """A client that may reveal the read half of binance-main."""
     return Forger(house, house.add_bot("bot"))
-
-
-@pytest.fixture
-def line(house: Daemon) -> Iterator[Line]:
-    with Line(house) as made:
-        yield made
 
 
 def rules(daemon: Daemon) -> set[str]:

@@ -22,12 +22,6 @@ def house() -> Iterator[Daemon]:
         yield daemon
 
 
-@pytest.fixture
-def admin(house: Daemon) -> Iterator[VaultClient]:
-    with house.admin() as client:
-        yield client
-
-
 def add(admin: VaultClient, name: str, kind: str = "bitfinex", *, twins: bool = False) -> None:
     pairs = {half: {"api_key": f"{half}-key-of-{name}", "secret": "secret"} for half in ("read", "write")}
     admin.create_exchange(name, kind, dict.fromkeys(pairs, pairs["read"]) if twins else pairs)

@@ -134,7 +134,10 @@ def test_a_daemon_that_stopped_can_start_again(place: Path) -> None:
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM])
 @pytest.mark.parametrize("listening", [True, False])
-def test_a_live_socket_is_refused_and_left_alone(place: Path, kind: socket.SocketKind, listening: bool) -> None:
+def test_a_live_socket_is_refused_and_left_alone(
+    place: Path, kind: socket.SocketKind, listening: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ORPHAN_SECONDS", 0.05)
     path = place / "vaultd.sock"
     with socket.socket(socket.AF_UNIX, kind) as live:
         live.bind(str(path))

@@ -17,6 +17,7 @@ import base64
 import os
 import secrets
 import string
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ SECRET_MAPPING = "/secretmem"
 """What the kernel calls memfd_secret pages in /proc/PID/maps."""
 _WINDOW = 1 << 20
 _EMPTY = bytes(_WINDOW)
+_WORD = 8
 _KERNEL = frozenset({"[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]"})
 _HALF_FROM = 32
 """From this length on each half is looked for too: 16 bytes of a secret that was partly overwritten are no chance."""
@@ -89,6 +91,19 @@ def scan_bytes(data: bytes, wanted: Secrets, where: str = "bytes") -> list[Hit]:
     return list(_find(data, _needles(wanted), where, 0))
 
 
+def _words(needles: list[tuple[str, str, bytes]]) -> frozenset[int]:
+    """Returns words of 8 bytes of which each occurrence of a needle has one, wherever it begins."""
+    assert min(len(needle) for _, _, needle in needles) >= 2 * _WORD - 1
+    whole = (needle[start : start + _WORD] for _, _, needle in needles for start in range(_WORD))
+    return frozenset(int.from_bytes(word, sys.byteorder) for word in whole)
+
+
+def _may_hold(data: bytes, words: frozenset[int]) -> bool:
+    """Says whether it is worth looking: a hundred times faster than to look for a hundred needles."""
+    with memoryview(data)[: len(data) // _WORD * _WORD] as part, part.cast("Q") as found:
+        return not words.isdisjoint(found)
+
+
 def _find(data: bytes, needles: list[tuple[str, str, bytes]], where: str, base: int) -> Iterable[Hit]:
     for name, form, needle in needles:
         at = data.find(needle)
@@ -105,6 +120,7 @@ def scan_memory(pid: int, wanted: Secrets) -> Scan:
         ProcessLookupError: It is gone.
     """
     needles = _needles(wanted)
+    words = _words(needles)
     overlap = max(len(needle) for _, _, needle in needles) - 1
     hits: dict[Hit, None] = {}
     scanned, unreadable = 0, set()
@@ -120,7 +136,7 @@ def scan_memory(pid: int, wanted: Secrets) -> Scan:
                     break
                 if not data:
                     raise ProcessLookupError(f"process {pid} is gone")
-                if data != _EMPTY[: len(data)]:
+                if data != _EMPTY[: len(data)] and _may_hold(tail + data, words):
                     hits |= dict.fromkeys(_find(tail + data, needles, name, at - len(tail)))
                 at, scanned = at + len(data), scanned + len(data)
                 tail = data[-overlap:]

@@ -322,6 +322,7 @@ class VaultMachine(RuleBasedStateMachine):
 
     @invariant()
     def anyone_sees_the_masks_of_the_model(self) -> None:
+        self.house.found["steps"] += 1
         if self.sound:
             self.sound = False
             self.same_list(hidden=False)

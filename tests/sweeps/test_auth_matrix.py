@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.support import spread
-from tests.support.daemon import Daemon, new_daemon
+from tests.support.daemon import Daemon
 from tests.support.forge import REFUSED, REVEAL, SECOND, Forger, Line, Request, envelope, now_ns, reveal_body
 from tests.support.processes import until
 from tests.support.sweep import Report
@@ -62,23 +62,8 @@ WRONG: dict[str, Change] = {
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[Daemon]:
-    with new_daemon() as daemon:
-        daemon.start()
-        daemon.initialize()
-        daemon.add_exchange()
-        yield daemon
-
-
-@pytest.fixture(scope="module")
 def bot(house: Daemon) -> Forger:
     return Forger(house, house.add_bot())
-
-
-@pytest.fixture
-def line(house: Daemon) -> Iterator[Line]:
-    with Line(house) as made:
-        yield made
 
 
 # --- one error ------------------------------------------------------------------------------------------------------

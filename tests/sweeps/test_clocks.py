@@ -11,11 +11,12 @@ import pytest
 
 from tests.support import crowd
 from tests.support.clocks import SECOND, YEAR, Wall, boot_shift, can_shift, started_at
-from tests.support.daemon import Daemon, new_daemon
+from tests.support.daemon import PASSPHRASE, Daemon, new_daemon
 from tests.support.forge import REFUSED, REVEAL, Forger, Line, now_ns
 from tests.support.machine import MachineKey
 from tests.support.processes import until
 from tests.support.sweep import Report
+from tests.support.vaultctl import vaultctl
 from vaultd_client import ClientKey
 from vaultd_client.errors import RefusedError
 
@@ -140,13 +141,40 @@ def test_a_wall_clock_that_runs_ahead_ends_no_grant_while_the_vault_is_open(hous
         admin.create_grant("lasting", "binance-main", "read", not_after=datetime.now(UTC) + timedelta(days=1))
     house.wall.set(10 * YEAR)
     assert house.may(key)
-    # At an unlock the wall clock is believed. It fails closed: the grant ends early, and never lives again.
+    # At an unlock the wall clock is believed. It fails closed: the grant ends early, and does not live again by itself.
     house.relock()
     assert not house.may(key)
     house.wall.set(0)
     house.restart(kill=True)
     assert not house.may(key)
     assert house.may(house.bot)  # the control: a grant without an end
+
+
+def test_whoever_has_the_passphrase_can_say_that_the_host_is_right_again(house: House) -> None:
+    key = house.daemon.add_bot("lasting", grants=False)
+    with house.daemon.admin() as admin:
+        admin.create_grant("lasting", "binance-main", "read", not_after=datetime.now(UTC) + timedelta(days=1))
+        admin.create_grant("bot", "binance-main", "write", not_after=datetime.now(UTC) + timedelta(seconds=1))
+    house.wall.set(10 * YEAR)
+    house.relock()
+    house.wall.set(0)
+    house.daemon.lock()
+    plainly = vaultctl(house.daemon, "unlock", "--passphrase-fd", "{fd}", fds={"fd": PASSPHRASE})
+    assert f"the vault's clock says {datetime.now(UTC).year + 10}-" in plainly.stderr
+    assert "vaultctl unlock --accept-clock" in plainly.stderr
+    assert not house.may(key)
+    house.daemon.lock()
+    accepted = vaultctl(house.daemon, "unlock", "--accept-clock", "--passphrase-fd", "{fd}", fds={"fd": PASSPHRASE})
+    assert "clock" not in accepted.stderr
+    assert house.may(key)
+    with house.daemon.admin() as admin, house.daemon.client(house.bot) as bot:
+        newest = next(each for each in admin.audit() if each.method == "unlock")
+        assert newest.detail.endswith("clock accepted")
+        assert admin.verify_audit().ok
+        with pytest.raises(RefusedError):
+            bot.reveal("binance-main", "write")  # One that did end has ended.
+    house.restart(kill=True)
+    assert house.may(key)
 
 
 # --- suspend -------------------------------------------------------------------------------------------------------

@@ -5,11 +5,9 @@ acknowledged is; and without a fault everything works again, without a restart.
 """
 
 import contextlib
-import os
 import resource
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -18,7 +16,7 @@ from tests.support import strace
 from tests.support.daemon import Daemon, new_daemon
 from tests.support.house import COMMANDS, Command, House, attempt, judge, new_house
 from tests.support.processes import until
-from tests.support.sweep import Report
+from tests.support.sweep import Job, Outcomes, Report, in_lanes
 from vaultd_client.errors import LockedError, StoreError, VaultClientError
 
 pytestmark = strace.NEEDED
@@ -27,7 +25,6 @@ RESTART_EVERY = 25
 GOOD = {"refused", "done all the same", "locked, and opened again", "locked in doubt, and opened again as a whole"}
 TYPED = {"STORE_FULL", "STORE_UNAVAILABLE"}
 Fault = Callable[[House], "contextlib.AbstractContextManager[object]"]
-Job = Callable[[], Iterator[str]]
 
 
 @contextlib.contextmanager
@@ -134,7 +131,7 @@ class Lane:
         return found
 
 
-def of_command(name: str, errors: Iterable[tuple[str, str]], stride: int = 1) -> Iterator[str]:
+def of_command(name: str, errors: Iterable[tuple[str, str]], stride: int = 1) -> Outcomes:
     """Yields every fault of a command: each call once with each error, and each call with all after it."""
     with new_house() as house:
         lane = Lane(house)
@@ -209,7 +206,7 @@ def full(free_pages: int, house: House) -> Iterator[None]:
         ballast.unlink()
 
 
-def on_a_full_disk(names: Iterable[str], free: Iterable[int]) -> Iterator[str]:
+def on_a_full_disk(names: Iterable[str], free: Iterable[int]) -> Outcomes:
     """Yields what came of each command with each number of free pages."""
     with new_daemon() as daemon, small_disk(daemon, 4_096):
         house = House(daemon)
@@ -228,10 +225,7 @@ def on_a_full_disk(names: Iterable[str], free: Iterable[int]) -> Iterator[str]:
 
 def sweep(name: str, jobs: Iterable[Job]) -> Report:
     report = Report(name)
-    with ThreadPoolExecutor(os.cpu_count()) as lanes:
-        for outcomes in lanes.map(lambda job: list(job()), jobs):
-            for found in outcomes:
-                report.add(found)
+    in_lanes(report, jobs)
     report.show()
     assert set(report.found) <= GOOD
     # Positive control: faults that nothing refuses have hit nothing.
@@ -258,7 +252,7 @@ QUICK: list[tuple[str, Fault]] = [
 ]
 
 
-def _quick() -> Iterator[str]:
+def _quick() -> Outcomes:
     with new_house() as house:
         lane = Lane(house)
         for name, fault in QUICK:

@@ -5,8 +5,7 @@ What was acknowledged is there afterwards, what was not is there as a whole or n
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import pytest
@@ -15,7 +14,7 @@ from tests.support import bulk, strace
 from tests.support.daemon import CHEAP, PASSPHRASE, RECOVERY, Daemon, new_daemon
 from tests.support.house import COMMANDS, House, attempt, judge, new_house
 from tests.support.processes import ends_within
-from tests.support.sweep import Report
+from tests.support.sweep import Job, Outcomes, Report, in_lanes
 from vaultd_client import ClientKey
 from vaultd_client.errors import VaultClientError
 
@@ -25,7 +24,6 @@ GOOD = {"whole", "absent"}
 NOT_REACHED = "not reached"
 MANY = 200
 """Exchanges of the second round: deeper trees, and a WAL that is written back in the middle of a change."""
-Job = Callable[[], Iterator[str]]
 
 
 def kill_at(call: str, when: int) -> tuple[str, str]:
@@ -82,7 +80,7 @@ def killed_in(house: House, name: str, call: str, when: int) -> str:
     return found if killed or found not in GOOD else NOT_REACHED
 
 
-def every_point(point: Callable[[str, int], str], stride: int = 1) -> Iterator[str]:
+def every_point(point: Callable[[str, int], str], stride: int = 1) -> Outcomes:
     """Yields what came of every `stride`th point of every sort of call, up to the first that is not reached."""
     for call in strace.CALLS:
         when = 1
@@ -93,7 +91,7 @@ def every_point(point: Callable[[str, int], str], stride: int = 1) -> Iterator[s
             when += stride
 
 
-def of_command(name: str, exchanges: int) -> Iterator[str]:
+def of_command(name: str, exchanges: int) -> Outcomes:
     """Yields every point of a command on a vault of its own."""
     with new_house() as house:
         if exchanges:
@@ -211,14 +209,14 @@ def killed_in_stop(house: House, call: str, when: int) -> str:
     return "whole" if code == -9 else NOT_REACHED
 
 
-def of_start_and_stop() -> Iterator[str]:
+def of_start_and_stop() -> Outcomes:
     with new_house() as house:
         for name, point in (("start", killed_in_start), ("stop", killed_in_stop)):
             for found in every_point(partial(point, house)):
                 yield found if found in GOOD else f"{name}: {found}"
 
 
-def of_birth() -> Iterator[str]:
+def of_birth() -> Outcomes:
     for name, point in (("first start", killed_in_first_start), ("init", killed_in_initialize)):
         for found in every_point(point):
             yield found if found in GOOD else f"{name}: {found}"
@@ -229,10 +227,7 @@ def of_birth() -> Iterator[str]:
 
 def sweep(name: str, jobs: Iterable[Job]) -> Report:
     report = Report(name)
-    with ThreadPoolExecutor(os.cpu_count()) as lanes:
-        for outcomes in lanes.map(lambda job: list(job()), jobs):
-            for found in outcomes:
-                report.add(found)
+    in_lanes(report, jobs)
     report.show()
     assert set(report.found) <= GOOD
     return report
@@ -250,7 +245,7 @@ QUICK = [
 ]
 
 
-def _quick(points: list[tuple[str, str, int]]) -> Iterator[str]:
+def _quick(points: list[tuple[str, str, int]]) -> Outcomes:
     with new_house() as house:
         for name, call, when in points:
             found = killed_in(house, name, call, when)

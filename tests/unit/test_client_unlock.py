@@ -104,14 +104,14 @@ CALLS: dict[str, tuple[object, Callable[[UnlockClient], Any], dict[str, Any], li
     "unlock": (
         UNLOCKED,
         lambda client: client.unlock(secret("p")),
-        {"op": "unlock", "kind": "passphrase", "slot": None, "accept_rollback": False},
+        {"op": "unlock", "kind": "passphrase", "slot": None, "accept_rollback": False, "accept_clock": False},
         [b"p"],
         Unlocked(Pin(bytes(16), b"\x11" * 32), 7, 9, "ok", 2, 1, 1, upgraded=False),
     ),
     "unlock otherwise": (
         UNLOCKED,
-        lambda client: client.unlock(bytearray(20), kind="recovery", slot=2, accept_rollback=True).slot,
-        {"op": "unlock", "kind": "recovery", "slot": 2, "accept_rollback": True},
+        lambda client: client.unlock(bytearray(20), kind="recovery", slot=2, accept_rollback=True, accept_clock=True).slot,
+        {"op": "unlock", "kind": "recovery", "slot": 2, "accept_rollback": True, "accept_clock": True},
         [bytes(20)],
         1,
     ),

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.harden import HYGIENE, ROOT, Child, held
+from tests.support import strace
+from tests.support.harden import HYGIENE, PROGRAM, ROOT, Child, held
+from tests.support.processes import NOBODY, becoming
 from vaultd.keyholder import landlock
 
 REFUSED = {"EPERM", "EACCES"}
@@ -82,6 +84,18 @@ def test_a_child_whose_parent_is_gone_does_not_start() -> None:
             assert (b"the parent of this keyholder is gone" in said) == bool(code)
 
 
+@strace.NEEDED
+@pytest.mark.parametrize(("uid", "code"), [(NOBODY, 1), (0, 0)])
+def test_a_child_that_another_process_of_its_user_traces_does_not_start(uid: int, code: int) -> None:
+    """Who attached before it was unreadable would stay attached. Root's tracer is let be: it could come at any time."""
+    role = [sys.executable, "-s", "-P", str(PROGRAM), "early", str(os.getpid())]
+    command = [*becoming(uid), "strace", "-D", "-e", "trace=none", "-o", "/dev/null", *role]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd="/", capture_output=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert (b"is tracing this keyholder" in done.stderr) == bool(code)
+    assert (b'"tracer", false' in done.stdout) == (not code)
+
+
 @pytest.mark.parametrize("missing", ["", "close_range"])
 def test_descriptors_that_were_not_given_are_closed(missing: str) -> None:
     kept, other = os.pipe()
@@ -98,7 +112,7 @@ def test_files_made_by_the_child_are_private_and_its_checks_say_what_holds() -> 
         told = child.says()
     assert told["umask"] == 0o077
     assert {name for name, ok, _ in told["checks"] if ok} >= {
-        *("dumpable", "core_limit", "parent_death", "no_new_privileges", "umask", "descriptors")
+        *("dumpable", "core_limit", "parent_death", "no_new_privileges", "tracer", "umask", "descriptors")
     }
 
 

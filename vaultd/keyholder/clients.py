@@ -12,12 +12,12 @@ from vaultd.errors import (
     PermissionDeniedError,
     RecordInvalidError,
 )
-from vaultd.keyholder import exchanges, policy, records, sharing
+from vaultd.keyholder import audits, exchanges, policy, records, sharing
 from vaultd.keyholder.calls import Caller
 from vaultd.keyholder.clock import boot_ns
-from vaultd.keyholder.loop import Ask, Task
+from vaultd.keyholder.loop import Task
 from vaultd.keyholder.vault import Keyholder, Unlocked, canonical_json
-from vaultd.model import CONFIGURATIONS, EVERYTHING, REVEAL, AuditRow, ClientRow, ClientState, GrantRow, Row
+from vaultd.model import CONFIGURATIONS, EVERYTHING, REVEAL, ClientRow, ClientState, GrantRow
 from vaultd_api.v1 import client_service_pb2 as pb
 from vaultd_api.v1 import resources_pb2
 
@@ -139,7 +139,10 @@ def create_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request:
     if len(unlocked.allowlist.grants_of(client.client)) >= limits.MAX_GRANTS_PER_CLIENT:
         raise RecordInvalidError(fields={"grant": f"at most {limits.MAX_GRANTS_PER_CLIENT} grants for one client"})
     now = unlocked.clock.now_ms()
-    not_after_ms = given.not_after.ToMilliseconds() if given.HasField("not_after") else 0
+    try:
+        not_after_ms = given.not_after.ToMilliseconds() if given.HasField("not_after") else 0
+    except ValueError:
+        raise RecordInvalidError(fields={"not_after": "is not between the years 1 and 9999"}) from None
     if given.HasField("not_after") and not_after_ms <= now:
         raise RecordInvalidError(fields={"not_after": "is in the past"})
     exchange = EVERYTHING
@@ -209,11 +212,8 @@ def explain(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.E
         steps += yield from sharing.notices(
             holder, unlocked, client.client, exchange.exchange, request.configuration
         )
-    holder.calls.denials.write_first()
-    found = yield Ask(
-        "audit-before", {"before": 0, "limit": 5, "client": client.name, "exchange": "", "decision": "deny"}
-    )
-    denials = [messages.audit_entry(AuditRow.of(values)) for values in found]
+    found = yield from audits.newest(holder, unlocked, audits.Wanted(0, 5, client=client.name, decision="deny"))
+    denials = [messages.audit_entry(row) for row in found]
     return pb.ExplainAccessResponse(allowed=allowed, rule=rule, steps=steps, denials=denials)
 
 
@@ -224,7 +224,9 @@ def _no_more_than_own(caller: Caller, permissions: tuple[str, ...]) -> None:
         raise PermissionDeniedError("you cannot give a permission that you do not have")
 
 
-def _keep_an_administrator(unlocked: Unlocked, old: Row, new: ClientRow) -> None:
-    rest = (new if row is old else row for row in unlocked.allowlist)
-    if not any(policy.is_administrator(row) for row in rest):
+def _keep_an_administrator(unlocked: Unlocked, old: ClientRow, new: ClientRow) -> None:
+    """Whoever is moved to another user or unit does not count: a slip there shuts the last one out for good."""
+    stays = (new.uid, new.unit) == (old.uid, old.unit)
+    rest = [row for row in unlocked.allowlist if row is not old]
+    if not any(policy.is_administrator(row) for row in (*rest, new) if row is not new or stays):
         raise LastAdministratorError

@@ -13,8 +13,8 @@ class Clock:
 
     Threat: setting the wall clock back would revive grants that ended. Measure: the wall clock is read once, at unlock,
     raised to the time of the last audit entry, and carried on by CLOCK_BOOTTIME. Limit: a clock that is
-    behind at an unlock stays so until the next; one that is ahead stays ahead for good, for the audit was there: grants
-    with an end then end early, never late.
+    behind at an unlock stays so until the next; one that is ahead stays ahead, for the audit was there: grants with an
+    end then end early, never late, until whoever has a slot's secret says that the host is right (`accept_clock`).
     """
 
     def __init__(self, not_before_ms: int) -> None:

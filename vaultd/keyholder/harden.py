@@ -65,10 +65,11 @@ def harden_early(parent_pid: int | None, keep_fds: Collection[int]) -> list[Chec
         keep_fds: Descriptors that stay open besides 0, 1 and 2.
 
     Raises:
-        SystemExit: The parent is gone already.
+        SystemExit: The parent is gone already, or another process of this user is tracing this one.
     """
     return [
         _not_dumpable(),
+        _not_traced(),
         _no_core(),
         _own_unit() if parent_pid is None else _die_with_parent(parent_pid),
         _no_new_privileges(),
@@ -84,6 +85,30 @@ def _not_dumpable() -> Check:
     if answer == 0 and _prctl(_PR_GET_DUMPABLE) == 0:
         return Check("dumpable", True, "0: no core file; ptrace and /proc/PID/mem are for root only")
     return Check("dumpable", False, f"{_why(answer)}; the same user can read this process; RLIMIT_CORE stays 0")
+
+
+def _not_traced() -> Check:
+    """Threat: who attached to the process while it was an ordinary one stays attached, and reads the keys later.
+
+    Measure: looked for after `dumpable` is 0, when nobody can attach any more. Limit: root's tracers are let be.
+    """
+    tracer = _status_field("self", "TracerPid")
+    if tracer is None:
+        return Check("tracer", False, "/proc/self/status cannot be read; whether anybody traces this process is not known")
+    if tracer == "0":
+        return Check("tracer", True, "none, and none can come")
+    uid = (_status_field(tracer, "Uid") or "gone gone").split()[1]
+    if uid != "0":
+        raise SystemExit(f"process {tracer} of uid {uid} is tracing this keyholder, which would show it every key")
+    return Check("tracer", False, f"process {tracer} of root")
+
+
+def _status_field(pid: str, name: str) -> str | None:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}:")), None)
 
 
 def _no_core() -> Check:

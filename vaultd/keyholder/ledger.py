@@ -106,8 +106,22 @@ class Ledger:
 
     def is_current(self, row: Row, tag: bytes) -> bool:
         """Says whether a row that the server handed in is the one last written."""
-        good, element = integrity.row_tag(self._row_key, row.table, row.values())
-        return integrity.same(good, tag) and element in self._current
+        return self._element(row, tag) is not None
+
+    def recount(self, total: int, row: Row, tag: bytes) -> int:
+        """Adds a row that the server handed in to a sum over all rows, for `is_whole`.
+
+        Raises:
+            StoreDamagedError: It is not the one last written.
+        """
+        element = self._element(row, tag)
+        if element is None:
+            raise StoreDamagedError(f"a row of {row.table} is not the one last written")
+        return integrity.add(total, element)
+
+    def is_whole(self, total: int) -> bool:
+        """Says whether a sum of `recount` is that of every row once, and of no other."""
+        return total == self._total
 
     def holds(self, row: Row) -> bool:
         """Says whether a row is the one last written."""
@@ -222,6 +236,10 @@ class Ledger:
             entry.count,
         )
         return AuditRow(*values, mac=integrity.audit_mac(self._audit_key, self.head, values))
+
+    def _element(self, row: Row, tag: bytes) -> bytes | None:
+        good, element = integrity.row_tag(self._row_key, row.table, row.values())
+        return element if integrity.same(good, tag) and element in self._current else None
 
     def _enter(self, table: str, element: bytes) -> None:
         if element in self._current:

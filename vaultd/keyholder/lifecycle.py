@@ -143,7 +143,8 @@ def _unlock(holder: Keyholder, header: dict[str, Any], kind: SlotKind, given: Se
         keys.close()
         raise
     try:
-        unlocked = yield from loading.load(holder, keys, vault, found, accept_rollback=header.get("accept_rollback") is True)
+        accepted = {name: header.get(name) is True for name in ("accept_rollback", "accept_clock")}
+        unlocked = yield from loading.load(holder, keys, vault, found, **accepted)
         if not (unlocked.ledger.holds(vault) and unlocked.ledger.holds(slot)):
             # They were tried before anything vouched for them; what opened must be what the vault has today.
             raise StoreDamagedError("the key slot that opened is not one that the vault has")
@@ -261,8 +262,6 @@ def _wrong(kind: SlotKind, *, tried: bool) -> str:
     return f"wrong {name}" if tried else f"no key slot takes that {name}"
 
 
-
-
 def _settle(
     holder: Keyholder,
     unlocked: Unlocked,
@@ -293,6 +292,7 @@ def _settle(
             upgraded = ", not upgraded: not enough memory"
     detail = f"slot {slot.slot} ({slot.kind}){upgraded}"
     detail += ", rollback accepted" if header.get("accept_rollback") is True else ""
+    detail += ", clock accepted" if header.get("accept_clock") is True else ""
     yield from holder.commit(unlocked, Entry("unlock", peer, rule="unlock-socket", detail=detail), puts)
     return bool(puts)
 

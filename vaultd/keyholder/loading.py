@@ -27,18 +27,28 @@ def believable(found: dict[str, Any]) -> tuple[VaultRow, list[SlotRow]]:
     return vaults[0], rows
 
 
-def load(holder: Keyholder, keys: Keys, vault: VaultRow, found: dict[str, Any], *, accept_rollback: bool) -> Task:
+def load(
+    holder: Keyholder,
+    keys: Keys,
+    vault: VaultRow,
+    found: dict[str, Any],
+    *,
+    accept_rollback: bool = False,
+    accept_clock: bool = False,
+) -> Task:
     """Steps 5 to 7 of an unlock. Returns the unlocked vault."""
     keys.derive(vault.vault_id)
     keys.unwrap_lasting(vault.wrapped_keys, vault.vault_id)
     if requests.identity_public(keys.identity) != vault.identity:
         raise StoreDamagedError("the identity of the vault was changed outside vaultd")
-    unlocked = yield from walk(holder, keys, vault, found)
+    unlocked = yield from walk(holder, keys, vault, found, accept_clock=accept_clock)
     yield from _check_anchor(keys, vault, unlocked.ledger, found["anchor"], accept_rollback=accept_rollback)
     return unlocked
 
 
-def walk(holder: Keyholder, keys: Keys, vault: VaultRow, found: dict[str, Any]) -> Task:
+def walk(
+    holder: Keyholder, keys: Keys, vault: VaultRow, found: dict[str, Any], *, accept_clock: bool = False
+) -> Task:
     """Steps 5 and 6: every page, every row, the end of the audit. Returns an unlocked vault that nothing uses yet.
 
     Raises:
@@ -70,7 +80,7 @@ def walk(holder: Keyholder, keys: Keys, vault: VaultRow, found: dict[str, Any]) 
         vault,
         keys,
         ledger,
-        Clock(tail.time_ms if tail else 0),
+        Clock(tail.time_ms if tail and not accept_clock else 0),
         {row.slot: row for row in kept[SlotRow]},
         Allowlist(kept[ClientRow], kept[GrantRow]),
     )

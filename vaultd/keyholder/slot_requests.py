@@ -11,7 +11,7 @@ from vaultd.keyholder.loop import Ask, Task, Turn
 from vaultd.keyholder.rotation import rotate
 from vaultd.keyholder.secretmem import SecretBuffer
 from vaultd.keyholder.slots import HUMAN, check_secret, make, recovery_cost
-from vaultd.keyholder.vault import Keyholder
+from vaultd.keyholder.vault import Keyholder, Unlocked
 from vaultd.model import KdfParameters, PeerFacts, SlotKind, SlotRow
 
 
@@ -107,9 +107,9 @@ def rotate_master_key(
     numbers = header.get("slots")
     if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
         raise RecordInvalidError(fields={"slots": "must be the numbers of the slots"})
-    if sorted(numbers) != sorted(unlocked.slots) or len(given) != len(numbers):
-        needed = ", ".join(str(number) for number in sorted(unlocked.slots))
-        raise RecordInvalidError(fields={"slots": f"the secret of every slot is needed: {needed}"})
+    if len(given) != len(numbers):
+        raise RecordInvalidError(fields={"slots": "one secret for each slot"})
+    _every_slot(unlocked, numbers)
     for number, secret in zip(numbers, given, strict=True):
         try:
             yield from lifecycle.try_secret(holder, SlotKind(unlocked.slots[number].kind), number, secret)
@@ -117,10 +117,17 @@ def rotate_master_key(
             raise WrongPassphraseError(f"slot {number}: {wrong.message}", metadata=wrong.metadata) from None
     yield Turn()
     try:
+        _every_slot(unlocked, numbers)  # Once more: one may have come or gone while the secrets were tried.
         rewrapped = yield from rotate(holder, unlocked, dict(zip(numbers, given, strict=True)), peer)
     finally:
         holder.loop.end_turn()
     return {"rewrapped": rewrapped}
+
+
+def _every_slot(unlocked: Unlocked, numbers: list[int]) -> None:
+    if sorted(numbers) != sorted(unlocked.slots):
+        needed = ", ".join(str(number) for number in sorted(unlocked.slots))
+        raise RecordInvalidError(fields={"slots": f"the secret of every slot is needed: {needed}"})
 
 
 def _policy(holder: Keyholder) -> KdfParameters:

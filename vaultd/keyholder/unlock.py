@@ -13,7 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vaultd import limits
-from vaultd.errors import KeyholderUnavailableError, OutOfMemoryError, ProtocolViolationError, VaultError
+from vaultd.errors import (
+    KeyholderUnavailableError,
+    OutOfMemoryError,
+    ProtocolViolationError,
+    UnlockBusyError,
+    VaultError,
+)
 from vaultd.keyholder import lifecycle, slot_requests
 from vaultd.keyholder.loop import Task
 from vaultd.keyholder.peercred import peer_facts
@@ -72,10 +78,23 @@ class UnlockSocket:
             connection, _ = self._listener.accept()
         except OSError:
             return
-        if len(self._connections) >= limits.UNLOCK_CONNECTIONS:
+        new = _Connection(self, connection)
+        same = sum(each.uid == new.uid for each in self._connections)
+        if len(self._connections) >= limits.UNLOCK_CONNECTIONS or same >= limits.UNLOCK_CONNECTIONS_PER_UID:
             connection.close()
             return
-        self._connections.add(_Connection(self, connection))
+        self._connections.add(new)
+        new.open()
+
+    def room_for(self, length: int) -> SecretBuffer:
+        """Returns secret memory for a message that has begun.
+
+        Raises:
+            UnlockBusyError: What has begun and does not end has taken all that such messages may have.
+        """
+        if sum(each.held for each in self._connections) + length > limits.UNLOCK_PENDING_BYTES:
+            raise UnlockBusyError("too many secrets are on their way to the keyholder")
+        return self.holder.memory.allocate(length)
 
     def forget(self, connection: "_Connection") -> None:
         """Drops a closed connection."""
@@ -100,7 +119,20 @@ class _Connection:
         self._closed = False
         self._last = time.monotonic()
         sock.setblocking(False)
-        self._holder.loop.watch(sock, selectors.EVENT_READ, self._readable)
+
+    @property
+    def uid(self) -> int:
+        """Who it is."""
+        return self._peer.uid
+
+    @property
+    def held(self) -> int:
+        """Bytes of secret memory that a message that is not whole yet has."""
+        return len(self._secrets) if self._secrets is not None else 0
+
+    def open(self) -> None:
+        """Begins to read."""
+        self._holder.loop.watch(self._sock, selectors.EVENT_READ, self._readable)
 
     def close_if_idle(self) -> None:
         if not self._working and time.monotonic() - self._last > limits.UNLOCK_IDLE_MS / 1000:
@@ -154,7 +186,7 @@ class _Connection:
     def _more_secrets(self, length: int) -> bool:
         """Reads straight into secret memory: a passphrase is never a Python object. False at the end of the stream."""
         if self._secrets is None:
-            self._secrets = self._holder.memory.allocate(length)
+            self._secrets = self._server.room_for(length)
         with self._secrets.view[self._filled :] as rest:
             count = self._sock.recv_into(rest)
         self._filled += count

@@ -159,7 +159,7 @@ class Rows:
             exchange_id=payload["exchange"],
             decision=payload["decision"],
         )
-        return [row.values() for row in await self._store.read(query)]
+        return [[row.values(), previous] for row, previous in await self._store.read(query)]
 
 
 def _looked_at(done: "asyncio.Future[Any]") -> None:

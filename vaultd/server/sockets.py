@@ -14,6 +14,7 @@ import os
 import secrets
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -195,6 +196,9 @@ def _dead_socket(directory: int, path: Path) -> Iterator[_Identity | None]:
     The entry stays open meanwhile, or else its inode number could be given to another entry, which would then pass for
     it. The probe is a datagram socket on purpose: it is refused (ECONNREFUSED) exactly where no socket at all is bound
     to the entry. A live stream socket answers otherwise even before it listens, and gets no connection from us.
+
+    A live one is waited for a moment: the lock of the path is ours, so it is no other daemon's, but a keyholder that was
+    just being started when its server was killed keeps it until it looks for its parent.
     """
     try:
         handle = os.open(path.name, _HANDLE, dir_fd=directory)
@@ -206,8 +210,11 @@ def _dead_socket(directory: int, path: Path) -> Iterator[_Identity | None]:
         if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid():
             raise SocketOccupiedError(f"{path} is not a socket of ours")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-            if probe.connect_ex(f"/proc/self/fd/{handle}") != errno.ECONNREFUSED:
-                raise SocketOccupiedError(f"{path} is in use by a running process")
+            given_up = time.monotonic() + limits.ORPHAN_SECONDS
+            while probe.connect_ex(f"/proc/self/fd/{handle}") != errno.ECONNREFUSED:
+                if time.monotonic() > given_up:
+                    raise SocketOccupiedError(f"{path} is in use by a running process")
+                time.sleep(limits.ORPHAN_RETRY_SECONDS)
         yield found.st_dev, found.st_ino
     finally:
         os.close(handle)

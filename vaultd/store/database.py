@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -156,6 +157,7 @@ def _schema(connection: sqlite3.Connection) -> list[tuple[str, str, str, str]]:
     return [tuple(row) for row in rows]
 
 
+@cache
 def _expected_schema() -> list[tuple[str, str, str, str]]:
     reference = Database(memory=True, execute_plugins=False)
     try:

@@ -186,14 +186,18 @@ def audit_after(connection: sqlite3.Connection, after: int) -> list[AuditRow]:
 
 def audit_before(
     connection: sqlite3.Connection, before: int, limit: int, client: str, exchange_id: str, decision: str
-) -> list[AuditRow]:
-    """Returns audit entries newest first, those before a sequence; empty filters match all."""
+) -> list[tuple[AuditRow, bytes]]:
+    """Returns audit entries newest first, those before a sequence; empty filters match all.
+
+    Each with the MAC of the entry before it, empty where there is none: with that, it proves itself.
+    """
     sql = (
-        f'SELECT {columns(AuditRow)} FROM "audit" WHERE sequence < ? AND (? = \'\' OR client = ?)'  # noqa: S608
+        f"SELECT (SELECT mac FROM audit AS last WHERE last.sequence = audit.sequence - 1), {columns(AuditRow)}"  # noqa: S608
+        " FROM audit WHERE sequence < ? AND (? = '' OR client = ?)"
         " AND (? = '' OR exchange = ?) AND (? = '' OR decision = ?) ORDER BY sequence DESC LIMIT ?"
     )
     values = (before, client, client, exchange_id, exchange_id, decision, decision, limit)
-    return [AuditRow.of(row) for row in connection.execute(sql, values)]
+    return [(AuditRow.of(row[1:]), row[0] or b"") for row in connection.execute(sql, values)]
 
 
 def failures(connection: sqlite3.Connection) -> int:

@@ -1,7 +1,7 @@
 """`vaultctl unlock`, `lock` and `status`."""
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -28,6 +28,8 @@ from vaultd_client.unlock import UnlockClient
 
 FREE_FAILURES = 5
 """The daemon decides; this is only told."""
+CLOCKS_AGREE = timedelta(minutes=1)
+"""A smaller lead is that of the last entry of the audit, or of a clock that is being set right."""
 
 
 @click.command(cls=Command)
@@ -35,8 +37,11 @@ FREE_FAILURES = 5
 @click.option("--slot", type=click.IntRange(min=1), help="Try this key slot only.")
 @click.option("--wait", is_flag=True, help="Wait while the vault takes no attempt; a person at a terminal always does.")
 @click.option("--accept-rollback", is_flag=True, help="Take a store that is older than its anchor: a restored backup.")
+@click.option("--accept-clock", is_flag=True, help="Take the host's clock where the vault's is ahead: it was wrong once.")
 @click.pass_obj
-def unlock(session: Session, /, *, slot: int | None, wait: bool, accept_rollback: bool, **opening: Any) -> None:
+def unlock(
+    session: Session, /, *, slot: int | None, wait: bool, accept_rollback: bool, accept_clock: bool, **opening: Any
+) -> None:
     """Unlock the vault.
 
     Takes a passphrase, a recovery code or a machine key, and says so where it is unlocked already. Prints generation,
@@ -60,17 +65,18 @@ def unlock(session: Session, /, *, slot: int | None, wait: bool, accept_rollback
             _wait(session, status, patient=wait or wanted.is_asked)
         secret = wanted.read()
         with wiped(secret), session.terminal.working("Unlocking; Argon2id takes a moment"):
-            unlocked = _unlocked(keyholder, secret, wanted.kind, slot, accept_rollback=accept_rollback)
+            accepted = {"accept_rollback": accept_rollback, "accept_clock": accept_clock}
+            unlocked = _unlocked(keyholder, secret, wanted.kind, slot, accepted)
     if pin is not None:
         _compare(pin, unlocked.pin.vault_id, unlocked.pin.identity)
     _show_unlocked(session, unlocked)
 
 
 def _unlocked(
-    keyholder: UnlockClient, secret: bytearray, kind: str, slot: int | None, *, accept_rollback: bool
+    keyholder: UnlockClient, secret: bytearray, kind: str, slot: int | None, accepted: dict[str, bool]
 ) -> Unlocked:
     try:
-        return keyholder.unlock(secret, kind=kind, slot=slot, accept_rollback=accept_rollback)
+        return keyholder.unlock(secret, kind=kind, slot=slot, **accepted)
     except VaultClientError as error:
         if error.reason == "WRONG_PASSPHRASE":
             error.hint = _after_failure(error)
@@ -102,6 +108,9 @@ def _seconds(milliseconds: int) -> str:
 def _show_unlocked(session: Session, unlocked: Unlocked) -> None:
     fingerprint = unlocked.pin.fingerprint
     time = datetime.fromtimestamp(unlocked.time_ms / 1000, UTC)
+    ahead = time - datetime.now(UTC)
+    if ahead < CLOCKS_AGREE:
+        ahead = timedelta(0)
     document = {
         "state": "UNLOCKED",
         "already": False,
@@ -109,6 +118,7 @@ def _show_unlocked(session: Session, unlocked: Unlocked) -> None:
         "fingerprint": fingerprint,
         "generation": unlocked.generation,
         "time": plain(time),
+        "clock_ahead_seconds": round(ahead.total_seconds()),
         "integrity": unlocked.integrity,
         "exchanges": unlocked.exchanges,
         "clients": unlocked.clients,
@@ -122,6 +132,11 @@ def _show_unlocked(session: Session, unlocked: Unlocked) -> None:
         "holds": f"{unlocked.exchanges} exchanges, {unlocked.clients} clients",
     }
     session.terminal.result(document, facts(shown))
+    if ahead:
+        session.terminal.warn(
+            f"the vault's clock says {moment(time)}, ahead of this host's: grants with an end end early;"
+            " if this host is right: vaultctl lock, then vaultctl unlock --accept-clock"
+        )
 
 
 @click.command(cls=Command)

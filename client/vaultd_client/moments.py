@@ -1,0 +1,29 @@
+"""Moments of messages: read from answers, made for requests."""
+
+from datetime import UTC, datetime
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from vaultd_client.errors import InternalError, InvalidError
+
+
+def moment(message: Message, field: str) -> datetime | None:
+    """Returns a field of an answer in UTC, None where it is not set; InternalError where it is no time."""
+    if not message.HasField(field):
+        return None
+    try:
+        read: datetime = getattr(message, field).ToDatetime(tzinfo=UTC)
+    except ValueError:
+        # Open answers are the word of whoever listens at the socket.
+        raise InternalError("the answer does not follow the protocol", reason="PROTOCOL_VIOLATION") from None
+    return read
+
+
+def timestamp(field: str, when: datetime) -> Timestamp:
+    """Returns a moment that has a time zone for a request; InvalidError names the field where it has none."""
+    if when.tzinfo is None:
+        raise InvalidError("Invalid parameters", fields={field: "needs a time zone"})
+    made = Timestamp()
+    made.FromDatetime(when)
+    return made
