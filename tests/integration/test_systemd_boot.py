@@ -169,7 +169,8 @@ def test_a_grant_may_name_the_unit_and_counts_there_alone(vault: Booted) -> None
     assert start(vault, "other")["error"] == "permission_denied"
     why = vault.vaultctl("client", "why", "bot", "main", "read")
     assert any("in bot.service" in step for step in why["steps"])
-    assert why["denials"][0]["rule"] == f"grant {made['id']} unit"
+    # Not the first of them: what was counted of the denials before may be written after it.
+    assert f"grant {made['id']} unit" in [denial["rule"] for denial in why["denials"]]
     vault.run("vaultctl", "client", "update", "bot", "--unit=bot.service")
 
 

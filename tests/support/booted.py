@@ -174,6 +174,8 @@ def _install(source: Path) -> None:
     for package in (ROOT / "vaultd", ROOT / "client/vaultd_client", ROOT / "client/vaultd_api"):
         shutil.copytree(package, code / package.name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "systemd", code / "vaultd" / "systemd")
+    # As an installer does. The mount is read-only: without it every start of every program would compile all of it.
+    subprocess.run([str(_interpreter()), "-m", "compileall", "-q", str(code)], check=True)
     (source / "deps").mkdir()
     site = next((source / "venv" / "lib").glob("python3*")) / "site-packages"
     (site / "vaultd.pth").write_text("/opt/vaultd/code\n/opt/vaultd/deps\n")
