@@ -3,12 +3,15 @@
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from vaultd.errors import RecordInvalidError
-from vaultd.model import AuditRow, ClientRow, CredentialRow, CredentialState, ExchangeRow, GrantRow
+from vaultd.kinds.expiry import ends
+from vaultd.kinds.kind import Expiry
+from vaultd.model import RIGHTS, AuditRow, ClientRow, CredentialRow, CredentialState, ExchangeRow, GrantRow, KeyState
 from vaultd_api.v1 import resources_pb2 as pb
 
 
@@ -40,8 +43,8 @@ def page_size(asked: int, default: int, largest: int) -> int:
     return min(asked or default, largest)
 
 
-def exchange(row: ExchangeRow, credentials: Sequence[CredentialRow]) -> pb.Exchange:
-    """Returns an exchange, masked, with every credential that is not destroyed."""
+def exchange(row: ExchangeRow, credentials: Sequence[CredentialRow], rules: Sequence[Expiry]) -> pb.Exchange:
+    """Returns an exchange, masked, with every credential that is not destroyed; `rules` are those of its kind."""
     made = pb.Exchange(
         resource_name=f"exchanges/{row.exchange}",
         id=row.exchange,
@@ -59,7 +62,7 @@ def exchange(row: ExchangeRow, credentials: Sequence[CredentialRow]) -> pb.Excha
     )
     for half in sorted({each.configuration for each in credentials}):
         shown = [
-            credential(each)
+            credential(each, rules)
             for each in credentials
             if each.configuration == half and each.state != CredentialState.DESTROYED
         ]
@@ -67,8 +70,10 @@ def exchange(row: ExchangeRow, credentials: Sequence[CredentialRow]) -> pb.Excha
     return made
 
 
-def credential(row: CredentialRow) -> pb.Credential:
-    """Returns one version, masked."""
+def credential(row: CredentialRow, rules: Sequence[Expiry]) -> pb.Credential:
+    """Returns one version, masked, with its last check and when it ends."""
+    check = json.loads(row.key_check)
+    end = ends(check, row.expires_ms, row.created_ms, rules)
     return pb.Credential(
         resource_name=f"exchanges/{row.exchange}/configurations/{row.configuration}/credentials/{row.version}",
         version=row.version,
@@ -76,6 +81,21 @@ def credential(row: CredentialRow) -> pb.Credential:
         key_state=f"KEY_STATE_{row.key_state}",
         masks=json.loads(row.masks),
         created_at=timestamp(row.created_ms),
+        check=_key_check(row.key_state, check) if check else None,
+        expires_at=timestamp(end.at_ms) if end.at_ms else None,
+        expiry_source=f"EXPIRY_SOURCE_{end.source}",
+        expiry_rule=end.rule,
+    )
+
+
+def _key_check(key_state: str, check: Mapping[str, Any]) -> pb.KeyCheck:
+    return pb.KeyCheck(
+        works="ANSWER_YES" if key_state == KeyState.OK else "ANSWER_NO",
+        means=f"MEANS_{check['means']}",
+        problem=check["problem"],
+        checked_at=timestamp(check["checked_ms"]),
+        expires_at=timestamp(check["expires_ms"]) if check["expires_ms"] else None,
+        **{name: f"ANSWER_{check[name]}" for name in RIGHTS},
     )
 
 

@@ -58,6 +58,8 @@ class SlotKind(StrEnum):
     MACHINE = "machine"
 
 
+RIGHTS = ("read", "trade", "withdraw", "transfer", "ip_bound", "expires")
+"""What a check of a key at its exchange answers with yes, no or unknown."""
 CONFIGURATIONS = ("read", "write")
 ENVIRONMENTS = ("live", "testnet", "demo")
 REVEAL = "reveal"
@@ -69,6 +71,7 @@ PERMISSIONS = (
     "Exchanges:Create",
     "Exchanges:Update",
     "Exchanges:Rotate",
+    "Exchanges:Verify",
     "Exchanges:Revoke",
     "Exchanges:Delete",
     "Exchanges:Reveal",
@@ -182,7 +185,11 @@ class ExchangeRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class CredentialRow(Row):
-    """One version of one configuration. `masks` is canonical JSON, field name to mask."""
+    """One version of one configuration. `masks` is canonical JSON, field name to mask.
+
+    `key_check` is canonical JSON too, what vaultd/keyholder/checks.py makes of a check; `{}` where there was none.
+    `expires_ms` is when the key ends to the knowledge of a person, 0 where nobody said.
+    """
 
     table: ClassVar[str] = "credentials"
     keys: ClassVar[int] = 3
@@ -192,6 +199,8 @@ class CredentialRow(Row):
     version: int
     state: str
     key_state: str
+    key_check: str
+    expires_ms: int
     fingerprint: bytes
     masks: str
     wrapped_data_key: bytes

@@ -29,6 +29,7 @@ from vaultd_client.errors import (
     UntrustedVaultError,
     VaultClientError,
 )
+from vaultd_client.key_checks import KeyCheck
 from vaultd_client.keys import ClientKey, Pin
 from vaultd_client.kinds import Expiry, Form, Guide, Kind, KindField, PermissionsEndpoint, Tombstone
 from vaultd_client.models import (
@@ -67,6 +68,7 @@ __all__ = [
     "InternalError",
     "InvalidError",
     "KdfParameters",
+    "KeyCheck",
     "KeyFileError",
     "Kind",
     "KindField",

@@ -15,6 +15,7 @@ from vaultd_client.errors import VaultClientError
 from vaultd_client.fields import FieldValues
 from vaultd_client.integrations import ccxt as integration
 from vaultd_client.integrations.ccxt import Flavour
+from vaultd_client.key_checks import KeyCheck
 from vaultd_client.kinds import Kind
 from vaultd_client.models import Access, AuditEntry, AuditReport, Client, Exchange, Grant, Vault
 from vaultd_client.revealed import RevealedCredential
@@ -106,6 +107,8 @@ class AsyncVaultClient:
         market_types: Sequence[str] = (),
         hidden: bool = False,
         validate_only: bool = False,
+        checks: Mapping[str, KeyCheck] | None = None,
+        expires_at: Mapping[str, datetime] | None = None,
     ) -> tuple[Exchange, tuple[str, ...]]:
         """Stores an exchange. The key pairs are sealed to the keyholder before they leave this process."""
         return await self._run(
@@ -119,6 +122,8 @@ class AsyncVaultClient:
                 market_types=market_types,
                 hidden=hidden,
                 validate_only=validate_only,
+                checks=checks or {},
+                expires_at=expires_at or {},
             )
         )
 
@@ -127,10 +132,32 @@ class AsyncVaultClient:
         return await self._run(calls.update_exchange(self._session, exchange, etag, changes))
 
     async def rotate_credential(
-        self, exchange: str, configuration: str, fields: FieldValues
+        self,
+        exchange: str,
+        configuration: str,
+        fields: FieldValues,
+        *,
+        check: KeyCheck | None = None,
+        expires_at: datetime | None = None,
     ) -> tuple[Exchange, int, tuple[str, ...]]:
         """Stores a new version of one half and makes it the active one."""
-        return await self._run(calls.rotate_credential(self._session, exchange, configuration, fields))
+        return await self._run(
+            calls.rotate_credential(self._session, exchange, configuration, fields, check, expires_at)
+        )
+
+    async def record_key_check(
+        self,
+        exchange: str,
+        configuration: str,
+        version: int,
+        check: KeyCheck | None = None,
+        *,
+        expires_at: datetime | None = None,
+    ) -> Exchange:
+        """Records what the exchange said of one version, and when it ends; None leaves what was known."""
+        return await self._run(
+            calls.record_key_check(self._session, exchange, configuration, version, check, expires_at)
+        )
 
     async def revoke_exchange(self, exchange: str, reason: str = "") -> Exchange:
         """Revokes an exchange and all its credentials for good."""

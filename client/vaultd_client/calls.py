@@ -6,6 +6,7 @@ The parameters are those of `VaultClient`'s methods, where they are described.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -17,6 +18,7 @@ from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_servic
 from vaultd_client import keys, methods
 from vaultd_client.errors import InternalError, InvalidError, NotFoundError
 from vaultd_client.fields import Built, FieldValues, build, configuration_name, credential_fields, need_aliases
+from vaultd_client.key_checks import KeyCheck
 from vaultd_client.kinds import Kind
 from vaultd_client.methods import Method, Response
 from vaultd_client.models import Access, AuditEntry, AuditReport, Client, Exchange, Grant, Vault
@@ -100,6 +102,8 @@ def create_exchange(
     market_types: Sequence[str],
     hidden: bool,
     validate_only: bool = False,
+    checks: Mapping[str, KeyCheck] = MappingProxyType({}),
+    expires_at: Mapping[str, datetime] = MappingProxyType({}),
 ) -> Call[tuple[Exchange, tuple[str, ...]]]:
     exchange = build(
         resources_pb2.Exchange,
@@ -113,6 +117,7 @@ def create_exchange(
     wanted = any(need_aliases(given) for given in configurations.values())
     catalogue = (yield from _cached_kind(session, kind_name)) if wanted else None
     halves: dict[str, resources_pb2.CredentialFields] = {}
+    facts = {configuration_name(half): _key_facts(checks.get(half), expires_at.get(half)) for half in configurations}
     for half, given in configurations.items():
         if configuration_name(half) in halves:
             raise _invalid(half, "is given twice")
@@ -120,6 +125,8 @@ def create_exchange(
 
     def body(binding: Binding) -> Message:
         sealed = [binding.seal(half, fields) for half, fields in halves.items()]
+        for each in sealed:
+            each.MergeFrom(facts[each.configuration])
         return exchange_service_pb2.CreateExchangeRequest(
             exchange=exchange, configurations=sealed, validate_only=validate_only
         )
@@ -142,18 +149,48 @@ def update_exchange(session: Session, exchange: str, etag: str, changes: Mapping
 
 
 def rotate_credential(
-    session: Session, exchange: str, configuration: str, given: FieldValues
+    session: Session,
+    exchange: str,
+    configuration: str,
+    given: FieldValues,
+    check: KeyCheck | None = None,
+    expires_at: datetime | None = None,
 ) -> Call[tuple[Exchange, int, tuple[str, ...]]]:
     request = build(exchange_service_pb2.RotateCredentialRequest, exchange=exchange)
     catalogue = (yield from _kind_of(session, exchange)) if need_aliases(given) else None
     fields = credential_fields(given, catalogue)
+    facts = _key_facts(check, expires_at)
 
     def body(binding: Binding) -> Message:
         sealed = binding.seal(configuration_name(configuration), fields)
+        sealed.MergeFrom(facts)
         return exchange_service_pb2.RotateCredentialRequest(exchange=request.exchange, configuration=sealed)
 
     response = yield from signed_call(session, methods.ROTATE_CREDENTIAL, body)
     return Exchange.from_proto(response.exchange), response.version, tuple(response.notices)
+
+
+def record_key_check(
+    session: Session,
+    exchange: str,
+    configuration: str,
+    version: int,
+    check: KeyCheck | None,
+    expires_at: datetime | None,
+) -> Call[Exchange]:
+    request = build(
+        exchange_service_pb2.RecordKeyCheckRequest,
+        exchange=exchange,
+        configuration=configuration_name(configuration),
+        version=version,
+    )
+    facts = _key_facts(check, expires_at)
+    if facts.HasField("check"):
+        request.check.CopyFrom(facts.check)
+    if facts.HasField("expires_at"):
+        request.expires_at.CopyFrom(facts.expires_at)
+    response = yield from _signed(session, methods.RECORD_KEY_CHECK, request)
+    return Exchange.from_proto(response.exchange)
 
 
 def revoke_exchange(session: Session, exchange: str, reason: str) -> Call[Exchange]:
@@ -226,12 +263,7 @@ def create_grant(
     rate: tuple[int, int] | None,
     unit: str,
 ) -> Call[Grant]:
-    until = None
-    if not_after is not None:
-        if not_after.tzinfo is None:
-            raise _invalid("not_after", "needs a time zone")
-        until = Timestamp()
-        until.FromDatetime(not_after)
+    until = _timestamp("not_after", not_after) if not_after is not None else None
     count, seconds = rate or (0, 0)
     grant = build(
         resources_pb2.Grant,
@@ -342,6 +374,27 @@ def _changed(
             raise _invalid("state", "is no state; there are ACTIVE, DISABLED")
         values["state"] = states.Value(state)
     return build(resource, **values)
+
+
+def _key_facts(check: KeyCheck | None, expires_at: datetime | None) -> exchange_service_pb2.SealedFields:
+    """Returns what is known of a key pair, without the key pair."""
+    facts = exchange_service_pb2.SealedFields()
+    if check is not None:
+        try:
+            facts.check.CopyFrom(check.to_proto())
+        except ValueError:
+            raise _invalid("check", "has a word that is none of those of a KeyCheck") from None
+    if expires_at is not None:
+        facts.expires_at.CopyFrom(_timestamp("expires_at", expires_at))
+    return facts
+
+
+def _timestamp(field: str, moment: datetime) -> Timestamp:
+    if moment.tzinfo is None:
+        raise _invalid(field, "needs a time zone")
+    made = Timestamp()
+    made.FromDatetime(moment)
+    return made
 
 
 def _invalid(field: str, text: str) -> InvalidError:

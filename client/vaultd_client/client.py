@@ -14,6 +14,7 @@ from vaultd_client.errors import VaultClientError
 from vaultd_client.fields import FieldValues
 from vaultd_client.integrations import ccxt as integration
 from vaultd_client.integrations.ccxt import Flavour
+from vaultd_client.key_checks import KeyCheck
 from vaultd_client.kinds import Kind
 from vaultd_client.models import Access, AuditEntry, AuditReport, Client, Exchange, Grant, Vault
 from vaultd_client.revealed import RevealedCredential
@@ -124,6 +125,8 @@ class VaultClient:
         market_types: Sequence[str] = (),
         hidden: bool = False,
         validate_only: bool = False,
+        checks: Mapping[str, KeyCheck] | None = None,
+        expires_at: Mapping[str, datetime] | None = None,
     ) -> tuple[Exchange, tuple[str, ...]]:
         """Stores an exchange. The key pairs are sealed to the keyholder before they leave this process.
 
@@ -136,6 +139,8 @@ class VaultClient:
             market_types: At most 16, such as `spot`.
             hidden: True leaves it out of the open list.
             validate_only: True checks everything and stores nothing.
+            checks: `read` or `write` to what the exchange said of that pair before; stored with it in one step.
+            expires_at: `read` or `write` to when that key ends, to the knowledge of the caller.
 
         Returns:
             The exchange as stored, masked, and notices that a person should see.
@@ -151,6 +156,8 @@ class VaultClient:
                 market_types=market_types,
                 hidden=hidden,
                 validate_only=validate_only,
+                checks=checks or {},
+                expires_at=expires_at or {},
             )
         )
 
@@ -165,14 +172,44 @@ class VaultClient:
         return self._run(calls.update_exchange(self._session, exchange, etag, changes))
 
     def rotate_credential(
-        self, exchange: str, configuration: str, fields: FieldValues
+        self,
+        exchange: str,
+        configuration: str,
+        fields: FieldValues,
+        *,
+        check: KeyCheck | None = None,
+        expires_at: datetime | None = None,
     ) -> tuple[Exchange, int, tuple[str, ...]]:
         """Stores a new version of one half and makes it the active one.
 
         Returns:
             The exchange as stored, the version, and notices that a person should see.
         """
-        return self._run(calls.rotate_credential(self._session, exchange, configuration, fields))
+        return self._run(
+            calls.rotate_credential(self._session, exchange, configuration, fields, check, expires_at)
+        )
+
+    def record_key_check(
+        self,
+        exchange: str,
+        configuration: str,
+        version: int,
+        check: KeyCheck | None = None,
+        *,
+        expires_at: datetime | None = None,
+    ) -> Exchange:
+        """Records what the exchange said of one version, and when it ends; None leaves what was known.
+
+        Args:
+            exchange: Name, id or resource name. The id, where the check must not go to a namesake.
+            configuration: `read` or `write`.
+            version: The one that was checked.
+            check: What the exchange said.
+            expires_at: When the key ends, to the knowledge of the caller; the epoch takes back what was said.
+        """
+        return self._run(
+            calls.record_key_check(self._session, exchange, configuration, version, check, expires_at)
+        )
 
     def revoke_exchange(self, exchange: str, reason: str = "") -> Exchange:
         """Revokes an exchange and all its credentials for good."""

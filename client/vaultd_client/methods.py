@@ -50,6 +50,7 @@ LIST_ALL_EXCHANGES = Method(_EXCHANGE + "ListAllExchanges", exchanges.ListAllExc
 CREATE_EXCHANGE = Method(_EXCHANGE + "CreateExchange", exchanges.CreateExchangeResponse)
 UPDATE_EXCHANGE = Method(_EXCHANGE + "UpdateExchange", exchanges.UpdateExchangeResponse, idempotent=True)
 ROTATE_CREDENTIAL = Method(_EXCHANGE + "RotateCredential", exchanges.RotateCredentialResponse)
+RECORD_KEY_CHECK = Method(_EXCHANGE + "RecordKeyCheck", exchanges.RecordKeyCheckResponse)
 REVOKE_EXCHANGE = Method(_EXCHANGE + "RevokeExchange", exchanges.RevokeExchangeResponse, idempotent=True)
 REVOKE_CREDENTIAL = Method(_EXCHANGE + "RevokeCredential", exchanges.RevokeCredentialResponse, idempotent=True)
 DELETE_EXCHANGE = Method(_EXCHANGE + "DeleteExchange", exchanges.DeleteExchangeResponse)

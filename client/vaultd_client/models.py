@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from vaultd_api.v1 import audit_service_pb2, client_service_pb2, resources_pb2, vault_service_pb2
+from vaultd_client.key_checks import KeyCheck
 
 
 def _moment(message: object, field: str) -> datetime | None:
@@ -83,7 +84,9 @@ class Vault:
 class Credential:
     """One version of a key pair, masked. `masks`: field name to mask, empty for fields that are never shown.
 
-    `state` is STAGED, ACTIVE, PREVIOUS, REVOKED or DESTROYED; `key_state` is UNKNOWN, OK or INVALID.
+    `state` is STAGED, ACTIVE, PREVIOUS, REVOKED or DESTROYED; `key_state` is UNKNOWN, OK or INVALID. `expires_at` is when
+    the key ends, None where nobody knows; `expiry_source` who says so: EXCHANGE, PERSON or RULE, whose words are in
+    `expiry_rule`.
     """
 
     resource_name: str
@@ -92,6 +95,10 @@ class Credential:
     key_state: str
     masks: Mapping[str, str]
     created_at: datetime | None
+    check: KeyCheck | None = None
+    expires_at: datetime | None = None
+    expiry_source: str = ""
+    expiry_rule: str = ""
 
     @classmethod
     def from_proto(cls, message: resources_pb2.Credential) -> "Credential":
@@ -103,6 +110,12 @@ class Credential:
             key_state=enum_name(resources_pb2.Credential.KeyState, message.key_state, "KEY_STATE_"),
             masks=dict(message.masks),
             created_at=_moment(message, "created_at"),
+            check=KeyCheck.from_proto(message.check) if message.HasField("check") else None,
+            expires_at=_moment(message, "expires_at"),
+            expiry_source=enum_name(resources_pb2.Credential.ExpirySource, message.expiry_source, "EXPIRY_SOURCE_")
+            if message.expiry_source
+            else "",
+            expiry_rule=message.expiry_rule,
         )
 
 

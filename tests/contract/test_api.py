@@ -49,6 +49,7 @@ WAYS = {
     "CreateExchange": Way("create_exchange", "exchange add"),
     "UpdateExchange": Way("update_exchange", "exchange update"),
     "RotateCredential": Way("rotate_credential", "exchange rotate"),
+    "RecordKeyCheck": Way("record_key_check", "exchange verify"),
     "RevokeExchange": Way("revoke_exchange", "exchange revoke"),
     "RevokeCredential": Way("revoke_credential", "exchange revoke --configuration"),
     "DeleteExchange": Way("delete_exchange", "exchange delete"),

@@ -21,9 +21,9 @@ CREATE TABLE "clients" (
     ) STRICT;
 CREATE TABLE "credentials" (
         exchange TEXT NOT NULL REFERENCES "exchanges", configuration TEXT NOT NULL, version INTEGER NOT NULL,
-        state TEXT NOT NULL, key_state TEXT NOT NULL, fingerprint BLOB NOT NULL, masks TEXT NOT NULL,
-        wrapped_data_key BLOB NOT NULL, ciphertext BLOB NOT NULL, created_ms INTEGER NOT NULL,
-        updated_ms INTEGER NOT NULL, tag BLOB NOT NULL, PRIMARY KEY (exchange, configuration, version)
+        state TEXT NOT NULL, key_state TEXT NOT NULL, key_check TEXT NOT NULL, expires_ms INTEGER NOT NULL,
+        fingerprint BLOB NOT NULL, masks TEXT NOT NULL, wrapped_data_key BLOB NOT NULL, ciphertext BLOB NOT NULL,
+        created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL, tag BLOB NOT NULL, PRIMARY KEY (exchange, configuration, version)
     ) STRICT;
 CREATE TABLE "exchanges" (
         exchange TEXT PRIMARY KEY NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL COLLATE NOCASE UNIQUE,

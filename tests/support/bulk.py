@@ -82,5 +82,5 @@ def _credential(keys: Keys, vault: VaultRow, row: ExchangeRow, half: str, number
     print_of = integrity.fingerprint(keys.fingerprint, row.kind, row.environment, api_key.encode())
     masks = '{"api_key":"bulk…' + api_key[-4:] + '","secret":""}'
     return CredentialRow(
-        row.exchange, half, 1, "ACTIVE", "UNKNOWN", print_of, masks, wrapped, ciphertext, now, now
+        row.exchange, half, 1, "ACTIVE", "UNKNOWN", "{}", 0, print_of, masks, wrapped, ciphertext, now, now
     )

@@ -35,6 +35,15 @@ COST = (65536, 3, 4)
 
 EXCHANGE = "ex-abcde-fghij-klmnopqrstuvwxy"
 CREATED_MS = 1_700_000_000_000
+CHECKED = (
+    "OK",
+    (
+        '{"checked_ms":1700000000500,"expires":"YES","expires_ms":1710000000000,"ip_bound":"YES","means":"ENDPOINT",'
+        '"problem":"","read":"YES","trade":"NO","transfer":"UNKNOWN","withdraw":"NO"}'
+    ),
+    1_720_000_000_000,
+)
+"""Columns key_state, key_check and expires_ms of a version that was checked at its exchange."""
 SCHEMA_VERSION = 1
 TABLES = ("vault", "slots", "exchanges", "credentials", "clients", "grants")
 
@@ -168,7 +177,10 @@ def _fingerprint(kind: str, environment: str, api_key: bytes) -> bytes:
 
 def _credentials(vault: Vault, exchange: dict[str, Any]) -> list[dict[str, Any]]:
     made = []
-    names = "exchange configuration version state key_state fingerprint masks wrapped_data_key ciphertext created_ms updated_ms"
+    names = (
+        "exchange configuration version state key_state key_check expires_ms fingerprint masks wrapped_data_key ciphertext"
+        " created_ms updated_ms"
+    )
     for configuration, version, state, api_key in (
         ("read", 1, "PREVIOUS", b"READ-key-abcdefgh-0001"),
         ("read", 2, "ACTIVE", b"READ-key-abcdefgh-0002"),
@@ -182,7 +194,8 @@ def _credentials(vault: Vault, exchange: dict[str, Any]) -> list[dict[str, Any]]
         aad = credential_place(b"vaultd-credential-v1", exchange, configuration, version)
         mask = api_key[:4].decode() + "…" + api_key[-4:].decode()
         place_of = (EXCHANGE, configuration, version)
-        known = (state, "UNKNOWN", _fingerprint("binance", "live", api_key), f'{{"api_key":"{mask}","secret":""}}')
+        check = CHECKED if version == 2 else ("UNKNOWN", "{}", 0)
+        known = (state, *check, _fingerprint("binance", "live", api_key), f'{{"api_key":"{mask}","secret":""}}')
         wrapped = seal(vault.wrapping, data_key, key_aad, f"data key of {configuration} {version}")
         ciphertext = seal(data_key, plaintext, aad, f"{configuration} {version}")
         times = (CREATED_MS + version, CREATED_MS + version)

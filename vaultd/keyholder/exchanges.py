@@ -12,7 +12,7 @@ from vaultd.errors import (
     ExchangeNotFoundError,
     RecordInvalidError,
 )
-from vaultd.keyholder import pairs, records
+from vaultd.keyholder import checks, pairs, records
 from vaultd.keyholder.calls import Caller
 from vaultd.keyholder.loop import Task
 from vaultd.keyholder.vault import Keyholder, Unlocked, canonical_json
@@ -55,7 +55,11 @@ def credentials_of(holder: Keyholder, unlocked: Unlocked, exchange: str) -> Task
 
 
 def _answer(holder: Keyholder, unlocked: Unlocked, row: ExchangeRow) -> Task:
-    return messages.exchange(row, (yield from credentials_of(holder, unlocked, row.exchange)))
+    return _shown(holder, row, (yield from credentials_of(holder, unlocked, row.exchange)))
+
+
+def _shown(holder: Keyholder, row: ExchangeRow, credentials: list[CredentialRow]) -> resources_pb2.Exchange:
+    return messages.exchange(row, credentials, holder.catalogue.expiry_rules(row.kind))
 
 
 def list_all(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.ListAllExchangesRequest) -> Task:  # noqa: ARG001  one shape for the table
@@ -106,7 +110,7 @@ def create(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Cr
         )
         rows.append(row)
         notices += said
-    shown = messages.exchange(exchange, rows)
+    shown = _shown(holder, exchange, rows)
     if request.validate_only:
         for stored in ("resource_name", "id", "etag", "created_at", "updated_at"):
             shown.ClearField(stored)
@@ -176,6 +180,32 @@ def rotate(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Ro
     yield from holder.commit(unlocked, entry, puts)
     answer = yield from _answer(holder, unlocked, new)
     return pb.RotateCredentialResponse(exchange=answer, version=version, notices=notices)
+
+
+def record_key_check(
+    holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.RecordKeyCheckRequest
+) -> Task:
+    """Records what the exchange said of one version, and when it ends to the knowledge of a person."""
+    half = records.configuration(request.configuration)
+    if not request.version:
+        raise RecordInvalidError(fields={"version": "is required: a check holds for one version"})
+    changes: dict[str, Any] = {"updated_ms": unlocked.clock.now_ms()}
+    if request.HasField("check"):
+        changes["key_state"], changes["key_check"] = checks.columns(request.check, changes["updated_ms"])
+    if request.HasField("expires_at"):
+        changes["expires_ms"] = checks.moment_ms(request.expires_at, "expires_at")
+    if len(changes) == 1:
+        raise RecordInvalidError(fields={"check": "is required, or expires_at"})
+    old = yield from find(holder, unlocked, request.exchange)
+    known = yield from credentials_of(holder, unlocked, old.exchange)
+    wanted = [row for row in known if (row.configuration, row.version) == (half, request.version)]
+    if not wanted or wanted[0].state not in USABLE:
+        raise CredentialNotFoundError
+    row, new = wanted[0], _touched(unlocked, old)
+    detail = str(changes.get("key_state", "expiry"))
+    entry = caller.entry(exchange=old.exchange, configuration=half, version=row.version, detail=detail)
+    yield from holder.commit(unlocked, entry, [(old, new), (row, records.replaced(row, **changes))])
+    return pb.RecordKeyCheckResponse(exchange=(yield from _answer(holder, unlocked, new)))
 
 
 def revoke(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.RevokeExchangeRequest) -> Task:
@@ -255,6 +285,8 @@ def _new_credential(
         if any(row.configuration != given.configuration for row in alike):
             notices.append("read and write share one key pair: a bot that may only read could trade with it")
         now = unlocked.clock.now_ms()
+        key_state, key_check = checks.columns(given.check, now) if given.HasField("check") else checks.UNCHECKED
+        expires_ms = checks.moment_ms(given.expires_at, "expires_at") if given.HasField("expires_at") else 0
         with holder.memory.allocate(limits.KEY_BYTES) as data_key:
             wrapped, ciphertext = envelope.encrypt_credential(
                 unlocked.keys.wrapping,
@@ -270,7 +302,9 @@ def _new_credential(
         given.configuration,
         version,
         CredentialState.ACTIVE,
-        KeyState.UNKNOWN,
+        key_state,
+        key_check,
+        expires_ms,
         pair.fingerprint,
         pair.masks,
         wrapped,
@@ -287,7 +321,7 @@ def _moved(unlocked: Unlocked, row: CredentialRow, state: CredentialState) -> Cr
         # What may never be revealed again need not exist.
         changes |= {"wrapped_data_key": b"", "ciphertext": b""}
     if state == CredentialState.DESTROYED:
-        changes |= {"masks": "{}", "fingerprint": b""}
+        changes |= {"masks": "{}", "fingerprint": b"", "key_check": "{}", "key_state": KeyState.UNKNOWN, "expires_ms": 0}
     return records.replaced(row, **changes)
 
 

@@ -31,6 +31,9 @@ METHODS = {
         "ExchangeService/RotateCredential": Method(
             exchange_pb.RotateCredentialRequest, "Exchanges:Rotate", True, exchanges.rotate
         ),
+        "ExchangeService/RecordKeyCheck": Method(
+            exchange_pb.RecordKeyCheckRequest, "Exchanges:Verify", True, exchanges.record_key_check
+        ),
         "ExchangeService/RevokeExchange": Method(
             exchange_pb.RevokeExchangeRequest, "Exchanges:Revoke", True, exchanges.revoke
         ),

@@ -9,6 +9,7 @@ from vaultd.kinds.guides import Guide, guide_for
 from vaultd.kinds.kind import (
     EXTRA,
     Algorithm,
+    CountsFrom,
     Encoding,
     Evidence,
     Expiry,
@@ -27,6 +28,7 @@ __all__ = [
     "EXTRA",
     "Algorithm",
     "Catalogue",
+    "CountsFrom",
     "Encoding",
     "Evidence",
     "Expiry",

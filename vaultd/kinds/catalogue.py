@@ -6,7 +6,7 @@ from typing import Final
 
 from vaultd.errors import KindNotFoundError
 from vaultd.kinds import source
-from vaultd.kinds.kind import Kind, folded
+from vaultd.kinds.kind import Expiry, Kind, folded
 from vaultd.limits import MAX_NAME_CHARS
 
 CUSTOM: Final = "custom"
@@ -65,6 +65,11 @@ class Catalogue:
     def stored(self, kind: str) -> Kind | None:
         """Returns the kind of a stored exchange; None where a later catalogue has dropped it, which must not lock it in."""
         return self._names.get(folded(kind))
+
+    def expiry_rules(self, kind: str) -> tuple[Expiry, ...]:
+        """Returns the rules by which keys of a kind end; none where the identifier is not in the catalogue."""
+        found = self.stored(kind)
+        return found.expiry if found else ()
 
     def all(self) -> tuple[Kind, ...]:
         """Returns every kind, in the order of their identifiers."""

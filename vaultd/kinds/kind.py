@@ -51,6 +51,17 @@ class ReadablePath(StrEnum):
     """Not measured: the request is not signed as one text, or not by ccxt."""
 
 
+class CountsFrom(StrEnum):
+    """What starts the days of an expiry rule."""
+
+    CREATION = "creation"
+    """Making the key: the vault knows when it was stored, which is no earlier."""
+    USE = "use"
+    """The last use: a bot that runs keeps the key alive."""
+    EVENT = "event"
+    """Something at the venue that nobody else sees."""
+
+
 class TombstoneState(StrEnum):
     """Why a kind is no longer of use for new keys."""
 
@@ -145,13 +156,20 @@ class PermissionsEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """A rule by which keys end: after `days`, `when` this holds, with this `effect`. `certain` is False for hearsay."""
+    """A rule by which keys end: after `days`, `when` this holds, with this `effect`. `certain` is False for hearsay.
+
+    The same for programs: the days count from `counts_from`; `unless_ip_bound` keys that are bound to an address are
+    spared; `rights`, where there are any, are those of which the key must have one.
+    """
 
     days: int
     when: str
     effect: str
     source: str
+    counts_from: CountsFrom
     certain: bool = True
+    unless_ip_bound: bool = False
+    rights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from vaultd.kinds.kind import (
     Algorithm,
+    CountsFrom,
     Encoding,
     Evidence,
     Expiry,
@@ -162,7 +163,7 @@ def _permissions(entry: Entry) -> PermissionsEndpoint:
 
 
 def _expiry(entry: Entry) -> Expiry:
-    return Expiry(**entry)
+    return Expiry(**{**tuples(entry), "counts_from": CountsFrom(entry["counts_from"])})
 
 
 def _tombstone(entry: Entry) -> Tombstone:

@@ -93,7 +93,7 @@ class OpenMethods:
             return [(each.row, _credentials(connection, each.row)) for each in found]
 
         found = await self._store.read(query)
-        answer = pb.ListExchangesResponse(exchanges=[_shown(*each) for each in found[:size]])
+        answer = pb.ListExchangesResponse(exchanges=[self._shown(*each) for each in found[:size]])
         if len(found) > size:
             answer.next_page_token = messages.page_token(found[size - 1][0].name)
         return answer
@@ -106,11 +106,18 @@ class OpenMethods:
             if not 0 < len(reference) <= limits.MAX_NAME_CHARS:
                 raise ExchangeNotFoundError
             row, credentials = await self._store.read(partial(_exchange, reference=reference), quick=True)
-            answer = pb.GetExchangeResponse(exchange=_shown(row, credentials))
+            answer = pb.GetExchangeResponse(exchange=self._shown(row, credentials))
             self._cache[reference] = answer
             if len(self._cache) > limits.EXCHANGE_CACHE:
                 self._cache.popitem(last=False)
         return answer
+
+    def _shown(self, row: ExchangeRow, credentials: list[CredentialRow]) -> resources_pb2.Exchange:
+        """Returns an exchange as the API shows it; StoreDamagedError where a row makes none: a locked vault checks no tags."""
+        try:
+            return messages.exchange(row, credentials, self._catalogue.expiry_rules(row.kind))
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+            raise StoreDamagedError from None
 
 
 def _credentials(connection: "sqlite3.Connection", row: ExchangeRow) -> list[CredentialRow]:
@@ -122,11 +129,3 @@ def _exchange(connection: "sqlite3.Connection", reference: str) -> tuple[Exchang
     if row.hidden:
         raise ExchangeNotFoundError
     return row, _credentials(connection, row)
-
-
-def _shown(row: ExchangeRow, credentials: list[CredentialRow]) -> resources_pb2.Exchange:
-    """Returns an exchange as the API shows it; StoreDamagedError where a row makes none: a locked vault checks no tags."""
-    try:
-        return messages.exchange(row, credentials)
-    except (TypeError, ValueError):
-        raise StoreDamagedError from None

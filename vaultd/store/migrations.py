@@ -34,9 +34,9 @@ _SCHEMA_1 = (
     ) STRICT""",
     """CREATE TABLE "credentials" (
         exchange TEXT NOT NULL REFERENCES "exchanges", configuration TEXT NOT NULL, version INTEGER NOT NULL,
-        state TEXT NOT NULL, key_state TEXT NOT NULL, fingerprint BLOB NOT NULL, masks TEXT NOT NULL,
-        wrapped_data_key BLOB NOT NULL, ciphertext BLOB NOT NULL, created_ms INTEGER NOT NULL,
-        updated_ms INTEGER NOT NULL, tag BLOB NOT NULL, PRIMARY KEY (exchange, configuration, version)
+        state TEXT NOT NULL, key_state TEXT NOT NULL, key_check TEXT NOT NULL, expires_ms INTEGER NOT NULL,
+        fingerprint BLOB NOT NULL, masks TEXT NOT NULL, wrapped_data_key BLOB NOT NULL, ciphertext BLOB NOT NULL,
+        created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL, tag BLOB NOT NULL, PRIMARY KEY (exchange, configuration, version)
     ) STRICT""",
     'CREATE INDEX "credentials_fingerprint" ON "credentials" (fingerprint)',
     """CREATE TABLE "clients" (

@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from vaultd_api.v1 import envelope_pb2 as vaultd_dot_v1_dot_envelope__pb2
 from vaultd_api.v1 import kind_pb2 as vaultd_dot_v1_dot_kind__pb2
 from vaultd_api.v1 import options_pb2 as vaultd_dot_v1_dot_options__pb2
 from vaultd_api.v1 import resources_pb2 as vaultd_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n vaultd/v1/exchange_service.proto\x12\tvaultd.v1\x1a google/protobuf/field_mask.proto\x1a\x18vaultd/v1/envelope.proto\x1a\x14vaultd/v1/kind.proto\x1a\x17vaultd/v1/options.proto\x1a\x19vaultd/v1/resources.proto\"9\n\x10ListKindsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x11ListKindsResponse\x12\x1e\n\x05kinds\x18\x01 \x03(\x0b\x32\x0f.vaultd.v1.Kind\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eGetKindRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\"0\n\x0fGetKindResponse\x12\x1d\n\x04kind\x18\x01 \x01(\x0b\x32\x0f.vaultd.v1.Kind\"=\n\x14ListExchangesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x15ListExchangesResponse\x12&\n\texchanges\x18\x01 \x03(\x0b\x32\x13.vaultd.v1.Exchange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x12GetExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\"<\n\x13GetExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"@\n\x17ListAllExchangesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x18ListAllExchangesResponse\x12&\n\texchanges\x18\x01 \x03(\x0b\x32\x13.vaultd.v1.Exchange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x0cSealedFields\x12\x15\n\rconfiguration\x18\x01 \x01(\t\x12\x0e\n\x06sealed\x18\x02 \x01(\x0c\"\x86\x01\n\x15\x43reateExchangeRequest\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12/\n\x0e\x63onfigurations\x18\x02 \x03(\x0b\x32\x17.vaultd.v1.SealedFields\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"P\n\x16\x43reateExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12\x0f\n\x07notices\x18\x02 \x03(\t\"\x7f\n\x15UpdateExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12#\n\x06update\x18\x02 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"?\n\x16UpdateExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"[\n\x17RotateCredentialRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12.\n\rconfiguration\x18\x02 \x01(\x0b\x32\x17.vaultd.v1.SealedFields\"c\n\x18RotateCredentialResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0f\n\x07notices\x18\x03 \x03(\t\">\n\x15RevokeExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x13\n\x0block_reason\x18\x02 \x01(\t\"?\n\x16RevokeExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"S\n\x17RevokeCredentialRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x15\n\rconfiguration\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\"A\n\x18RevokeCredentialResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"7\n\x15\x44\x65leteExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x18\n\x16\x44\x65leteExchangeResponse\"S\n\x17RevealCredentialRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x15\n\rconfiguration\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\"\xf9\x02\n\x18RevealCredentialResponse\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\x12\x15\n\rconfiguration\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\r\x12\x46\n\nccxt_names\x18\x07 \x03(\x0b\x32\x32.vaultd.v1.RevealCredentialResponse.CcxtNamesEntry\x12+\n\x06\x66ields\x18\x08 \x01(\x0b\x32\x1b.vaultd.v1.CredentialFields\x12\x14\n\x0cmarket_types\x18\t \x03(\t\x12\x0f\n\x07\x63\x63xt_id\x18\n \x01(\t\x12\x13\n\x0b\x63\x63xt_switch\x18\x0b \x01(\t\x12\x0f\n\x07notices\x18\x0c \x03(\t\x1a\x30\n\x0e\x43\x63xtNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x9d\n\n\x0f\x45xchangeService\x12\x46\n\tListKinds\x12\x1b.vaultd.v1.ListKindsRequest\x1a\x1c.vaultd.v1.ListKindsResponse\x12@\n\x07GetKind\x12\x19.vaultd.v1.GetKindRequest\x1a\x1a.vaultd.v1.GetKindResponse\x12R\n\rListExchanges\x12\x1f.vaultd.v1.ListExchangesRequest\x1a .vaultd.v1.ListExchangesResponse\x12L\n\x0bGetExchange\x12\x1d.vaultd.v1.GetExchangeRequest\x1a\x1e.vaultd.v1.GetExchangeResponse\x12}\n\x10ListAllExchanges\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17ListAllExchangesRequest\x12\x18ListAllExchangesResponse\x12w\n\x0e\x43reateExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15\x43reateExchangeRequest\x12\x16\x43reateExchangeResponse\x12w\n\x0eUpdateExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15UpdateExchangeRequest\x12\x16UpdateExchangeResponse\x12}\n\x10RotateCredential\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17RotateCredentialRequest\x12\x18RotateCredentialResponse\x12w\n\x0eRevokeExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15RevokeExchangeRequest\x12\x16RevokeExchangeResponse\x12}\n\x10RevokeCredential\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17RevokeCredentialRequest\x12\x18RevokeCredentialResponse\x12w\n\x0e\x44\x65leteExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15\x44\x65leteExchangeRequest\x12\x16\x44\x65leteExchangeResponse\x12}\n\x10RevealCredential\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17RevealCredentialRequest\x12\x18RevealCredentialResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n vaultd/v1/exchange_service.proto\x12\tvaultd.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18vaultd/v1/envelope.proto\x1a\x14vaultd/v1/kind.proto\x1a\x17vaultd/v1/options.proto\x1a\x19vaultd/v1/resources.proto\"9\n\x10ListKindsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x11ListKindsResponse\x12\x1e\n\x05kinds\x18\x01 \x03(\x0b\x32\x0f.vaultd.v1.Kind\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eGetKindRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\"0\n\x0fGetKindResponse\x12\x1d\n\x04kind\x18\x01 \x01(\x0b\x32\x0f.vaultd.v1.Kind\"=\n\x14ListExchangesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x15ListExchangesResponse\x12&\n\texchanges\x18\x01 \x03(\x0b\x32\x13.vaultd.v1.Exchange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x12GetExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\"<\n\x13GetExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"@\n\x17ListAllExchangesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x18ListAllExchangesResponse\x12&\n\texchanges\x18\x01 \x03(\x0b\x32\x13.vaultd.v1.Exchange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\x0cSealedFields\x12\x15\n\rconfiguration\x18\x01 \x01(\t\x12\x0e\n\x06sealed\x18\x02 \x01(\x0c\x12\"\n\x05\x63heck\x18\x03 \x01(\x0b\x32\x13.vaultd.v1.KeyCheck\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x86\x01\n\x15\x43reateExchangeRequest\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12/\n\x0e\x63onfigurations\x18\x02 \x03(\x0b\x32\x17.vaultd.v1.SealedFields\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"P\n\x16\x43reateExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12\x0f\n\x07notices\x18\x02 \x03(\t\"\x7f\n\x15UpdateExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12#\n\x06update\x18\x02 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"?\n\x16UpdateExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"[\n\x17RotateCredentialRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12.\n\rconfiguration\x18\x02 \x01(\x0b\x32\x17.vaultd.v1.SealedFields\"c\n\x18RotateCredentialResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0f\n\x07notices\x18\x03 \x03(\t\"\xa5\x01\n\x15RecordKeyCheckRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x15\n\rconfiguration\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\"\n\x05\x63heck\x18\x04 \x01(\x0b\x32\x13.vaultd.v1.KeyCheck\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"?\n\x16RecordKeyCheckResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\">\n\x15RevokeExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x13\n\x0block_reason\x18\x02 \x01(\t\"?\n\x16RevokeExchangeResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"S\n\x17RevokeCredentialRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x15\n\rconfiguration\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\"A\n\x18RevokeCredentialResponse\x12%\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x13.vaultd.v1.Exchange\"7\n\x15\x44\x65leteExchangeRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x18\n\x16\x44\x65leteExchangeResponse\"S\n\x17RevealCredentialRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x15\n\rconfiguration\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\"\xf9\x02\n\x18RevealCredentialResponse\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\x12\x15\n\rconfiguration\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\r\x12\x46\n\nccxt_names\x18\x07 \x03(\x0b\x32\x32.vaultd.v1.RevealCredentialResponse.CcxtNamesEntry\x12+\n\x06\x66ields\x18\x08 \x01(\x0b\x32\x1b.vaultd.v1.CredentialFields\x12\x14\n\x0cmarket_types\x18\t \x03(\t\x12\x0f\n\x07\x63\x63xt_id\x18\n \x01(\t\x12\x13\n\x0b\x63\x63xt_switch\x18\x0b \x01(\t\x12\x0f\n\x07notices\x18\x0c \x03(\t\x1a\x30\n\x0e\x43\x63xtNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x96\x0b\n\x0f\x45xchangeService\x12\x46\n\tListKinds\x12\x1b.vaultd.v1.ListKindsRequest\x1a\x1c.vaultd.v1.ListKindsResponse\x12@\n\x07GetKind\x12\x19.vaultd.v1.GetKindRequest\x1a\x1a.vaultd.v1.GetKindResponse\x12R\n\rListExchanges\x12\x1f.vaultd.v1.ListExchangesRequest\x1a .vaultd.v1.ListExchangesResponse\x12L\n\x0bGetExchange\x12\x1d.vaultd.v1.GetExchangeRequest\x1a\x1e.vaultd.v1.GetExchangeResponse\x12}\n\x10ListAllExchanges\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17ListAllExchangesRequest\x12\x18ListAllExchangesResponse\x12w\n\x0e\x43reateExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15\x43reateExchangeRequest\x12\x16\x43reateExchangeResponse\x12w\n\x0eUpdateExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15UpdateExchangeRequest\x12\x16UpdateExchangeResponse\x12}\n\x10RotateCredential\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17RotateCredentialRequest\x12\x18RotateCredentialResponse\x12w\n\x0eRecordKeyCheck\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15RecordKeyCheckRequest\x12\x16RecordKeyCheckResponse\x12w\n\x0eRevokeExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15RevokeExchangeRequest\x12\x16RevokeExchangeResponse\x12}\n\x10RevokeCredential\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17RevokeCredentialRequest\x12\x18RevokeCredentialResponse\x12w\n\x0e\x44\x65leteExchange\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"3\xa2\xbb\x18/\n\x15\x44\x65leteExchangeRequest\x12\x16\x44\x65leteExchangeResponse\x12}\n\x10RevealCredential\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"7\xa2\xbb\x18\x33\n\x17RevealCredentialRequest\x12\x18RevealCredentialResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +47,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXCHANGESERVICE'].methods_by_name['UpdateExchange']._serialized_options = b'\242\273\030/\n\025UpdateExchangeRequest\022\026UpdateExchangeResponse'
   _globals['_EXCHANGESERVICE'].methods_by_name['RotateCredential']._loaded_options = None
   _globals['_EXCHANGESERVICE'].methods_by_name['RotateCredential']._serialized_options = b'\242\273\0303\n\027RotateCredentialRequest\022\030RotateCredentialResponse'
+  _globals['_EXCHANGESERVICE'].methods_by_name['RecordKeyCheck']._loaded_options = None
+  _globals['_EXCHANGESERVICE'].methods_by_name['RecordKeyCheck']._serialized_options = b'\242\273\030/\n\025RecordKeyCheckRequest\022\026RecordKeyCheckResponse'
   _globals['_EXCHANGESERVICE'].methods_by_name['RevokeExchange']._loaded_options = None
   _globals['_EXCHANGESERVICE'].methods_by_name['RevokeExchange']._serialized_options = b'\242\273\030/\n\025RevokeExchangeRequest\022\026RevokeExchangeResponse'
   _globals['_EXCHANGESERVICE'].methods_by_name['RevokeCredential']._loaded_options = None
@@ -54,58 +57,62 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXCHANGESERVICE'].methods_by_name['DeleteExchange']._serialized_options = b'\242\273\030/\n\025DeleteExchangeRequest\022\026DeleteExchangeResponse'
   _globals['_EXCHANGESERVICE'].methods_by_name['RevealCredential']._loaded_options = None
   _globals['_EXCHANGESERVICE'].methods_by_name['RevealCredential']._serialized_options = b'\242\273\0303\n\027RevealCredentialRequest\022\030RevealCredentialResponse'
-  _globals['_LISTKINDSREQUEST']._serialized_start=181
-  _globals['_LISTKINDSREQUEST']._serialized_end=238
-  _globals['_LISTKINDSRESPONSE']._serialized_start=240
-  _globals['_LISTKINDSRESPONSE']._serialized_end=316
-  _globals['_GETKINDREQUEST']._serialized_start=318
-  _globals['_GETKINDREQUEST']._serialized_end=348
-  _globals['_GETKINDRESPONSE']._serialized_start=350
-  _globals['_GETKINDRESPONSE']._serialized_end=398
-  _globals['_LISTEXCHANGESREQUEST']._serialized_start=400
-  _globals['_LISTEXCHANGESREQUEST']._serialized_end=461
-  _globals['_LISTEXCHANGESRESPONSE']._serialized_start=463
-  _globals['_LISTEXCHANGESRESPONSE']._serialized_end=551
-  _globals['_GETEXCHANGEREQUEST']._serialized_start=553
-  _globals['_GETEXCHANGEREQUEST']._serialized_end=591
-  _globals['_GETEXCHANGERESPONSE']._serialized_start=593
-  _globals['_GETEXCHANGERESPONSE']._serialized_end=653
-  _globals['_LISTALLEXCHANGESREQUEST']._serialized_start=655
-  _globals['_LISTALLEXCHANGESREQUEST']._serialized_end=719
-  _globals['_LISTALLEXCHANGESRESPONSE']._serialized_start=721
-  _globals['_LISTALLEXCHANGESRESPONSE']._serialized_end=812
-  _globals['_SEALEDFIELDS']._serialized_start=814
-  _globals['_SEALEDFIELDS']._serialized_end=867
-  _globals['_CREATEEXCHANGEREQUEST']._serialized_start=870
-  _globals['_CREATEEXCHANGEREQUEST']._serialized_end=1004
-  _globals['_CREATEEXCHANGERESPONSE']._serialized_start=1006
-  _globals['_CREATEEXCHANGERESPONSE']._serialized_end=1086
-  _globals['_UPDATEEXCHANGEREQUEST']._serialized_start=1088
-  _globals['_UPDATEEXCHANGEREQUEST']._serialized_end=1215
-  _globals['_UPDATEEXCHANGERESPONSE']._serialized_start=1217
-  _globals['_UPDATEEXCHANGERESPONSE']._serialized_end=1280
-  _globals['_ROTATECREDENTIALREQUEST']._serialized_start=1282
-  _globals['_ROTATECREDENTIALREQUEST']._serialized_end=1373
-  _globals['_ROTATECREDENTIALRESPONSE']._serialized_start=1375
-  _globals['_ROTATECREDENTIALRESPONSE']._serialized_end=1474
-  _globals['_REVOKEEXCHANGEREQUEST']._serialized_start=1476
-  _globals['_REVOKEEXCHANGEREQUEST']._serialized_end=1538
-  _globals['_REVOKEEXCHANGERESPONSE']._serialized_start=1540
-  _globals['_REVOKEEXCHANGERESPONSE']._serialized_end=1603
-  _globals['_REVOKECREDENTIALREQUEST']._serialized_start=1605
-  _globals['_REVOKECREDENTIALREQUEST']._serialized_end=1688
-  _globals['_REVOKECREDENTIALRESPONSE']._serialized_start=1690
-  _globals['_REVOKECREDENTIALRESPONSE']._serialized_end=1755
-  _globals['_DELETEEXCHANGEREQUEST']._serialized_start=1757
-  _globals['_DELETEEXCHANGEREQUEST']._serialized_end=1812
-  _globals['_DELETEEXCHANGERESPONSE']._serialized_start=1814
-  _globals['_DELETEEXCHANGERESPONSE']._serialized_end=1838
-  _globals['_REVEALCREDENTIALREQUEST']._serialized_start=1840
-  _globals['_REVEALCREDENTIALREQUEST']._serialized_end=1923
-  _globals['_REVEALCREDENTIALRESPONSE']._serialized_start=1926
-  _globals['_REVEALCREDENTIALRESPONSE']._serialized_end=2303
-  _globals['_REVEALCREDENTIALRESPONSE_CCXTNAMESENTRY']._serialized_start=2255
-  _globals['_REVEALCREDENTIALRESPONSE_CCXTNAMESENTRY']._serialized_end=2303
-  _globals['_EXCHANGESERVICE']._serialized_start=2306
-  _globals['_EXCHANGESERVICE']._serialized_end=3615
+  _globals['_LISTKINDSREQUEST']._serialized_start=214
+  _globals['_LISTKINDSREQUEST']._serialized_end=271
+  _globals['_LISTKINDSRESPONSE']._serialized_start=273
+  _globals['_LISTKINDSRESPONSE']._serialized_end=349
+  _globals['_GETKINDREQUEST']._serialized_start=351
+  _globals['_GETKINDREQUEST']._serialized_end=381
+  _globals['_GETKINDRESPONSE']._serialized_start=383
+  _globals['_GETKINDRESPONSE']._serialized_end=431
+  _globals['_LISTEXCHANGESREQUEST']._serialized_start=433
+  _globals['_LISTEXCHANGESREQUEST']._serialized_end=494
+  _globals['_LISTEXCHANGESRESPONSE']._serialized_start=496
+  _globals['_LISTEXCHANGESRESPONSE']._serialized_end=584
+  _globals['_GETEXCHANGEREQUEST']._serialized_start=586
+  _globals['_GETEXCHANGEREQUEST']._serialized_end=624
+  _globals['_GETEXCHANGERESPONSE']._serialized_start=626
+  _globals['_GETEXCHANGERESPONSE']._serialized_end=686
+  _globals['_LISTALLEXCHANGESREQUEST']._serialized_start=688
+  _globals['_LISTALLEXCHANGESREQUEST']._serialized_end=752
+  _globals['_LISTALLEXCHANGESRESPONSE']._serialized_start=754
+  _globals['_LISTALLEXCHANGESRESPONSE']._serialized_end=845
+  _globals['_SEALEDFIELDS']._serialized_start=848
+  _globals['_SEALEDFIELDS']._serialized_end=985
+  _globals['_CREATEEXCHANGEREQUEST']._serialized_start=988
+  _globals['_CREATEEXCHANGEREQUEST']._serialized_end=1122
+  _globals['_CREATEEXCHANGERESPONSE']._serialized_start=1124
+  _globals['_CREATEEXCHANGERESPONSE']._serialized_end=1204
+  _globals['_UPDATEEXCHANGEREQUEST']._serialized_start=1206
+  _globals['_UPDATEEXCHANGEREQUEST']._serialized_end=1333
+  _globals['_UPDATEEXCHANGERESPONSE']._serialized_start=1335
+  _globals['_UPDATEEXCHANGERESPONSE']._serialized_end=1398
+  _globals['_ROTATECREDENTIALREQUEST']._serialized_start=1400
+  _globals['_ROTATECREDENTIALREQUEST']._serialized_end=1491
+  _globals['_ROTATECREDENTIALRESPONSE']._serialized_start=1493
+  _globals['_ROTATECREDENTIALRESPONSE']._serialized_end=1592
+  _globals['_RECORDKEYCHECKREQUEST']._serialized_start=1595
+  _globals['_RECORDKEYCHECKREQUEST']._serialized_end=1760
+  _globals['_RECORDKEYCHECKRESPONSE']._serialized_start=1762
+  _globals['_RECORDKEYCHECKRESPONSE']._serialized_end=1825
+  _globals['_REVOKEEXCHANGEREQUEST']._serialized_start=1827
+  _globals['_REVOKEEXCHANGEREQUEST']._serialized_end=1889
+  _globals['_REVOKEEXCHANGERESPONSE']._serialized_start=1891
+  _globals['_REVOKEEXCHANGERESPONSE']._serialized_end=1954
+  _globals['_REVOKECREDENTIALREQUEST']._serialized_start=1956
+  _globals['_REVOKECREDENTIALREQUEST']._serialized_end=2039
+  _globals['_REVOKECREDENTIALRESPONSE']._serialized_start=2041
+  _globals['_REVOKECREDENTIALRESPONSE']._serialized_end=2106
+  _globals['_DELETEEXCHANGEREQUEST']._serialized_start=2108
+  _globals['_DELETEEXCHANGEREQUEST']._serialized_end=2163
+  _globals['_DELETEEXCHANGERESPONSE']._serialized_start=2165
+  _globals['_DELETEEXCHANGERESPONSE']._serialized_end=2189
+  _globals['_REVEALCREDENTIALREQUEST']._serialized_start=2191
+  _globals['_REVEALCREDENTIALREQUEST']._serialized_end=2274
+  _globals['_REVEALCREDENTIALRESPONSE']._serialized_start=2277
+  _globals['_REVEALCREDENTIALRESPONSE']._serialized_end=2654
+  _globals['_REVEALCREDENTIALRESPONSE_CCXTNAMESENTRY']._serialized_start=2606
+  _globals['_REVEALCREDENTIALRESPONSE_CCXTNAMESENTRY']._serialized_end=2654
+  _globals['_EXCHANGESERVICE']._serialized_start=2657
+  _globals['_EXCHANGESERVICE']._serialized_end=4087
 # @@protoc_insertion_point(module_scope)

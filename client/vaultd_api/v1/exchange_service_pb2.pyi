@@ -1,4 +1,7 @@
+import datetime
+
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from vaultd_api.v1 import envelope_pb2 as _envelope_pb2
 from vaultd_api.v1 import kind_pb2 as _kind_pb2
 from vaultd_api.v1 import options_pb2 as _options_pb2
@@ -84,12 +87,16 @@ class ListAllExchangesResponse(_message.Message):
     def __init__(self, exchanges: _Optional[_Iterable[_Union[_resources_pb2.Exchange, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class SealedFields(_message.Message):
-    __slots__ = ("configuration", "sealed")
+    __slots__ = ("configuration", "sealed", "check", "expires_at")
     CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
     SEALED_FIELD_NUMBER: _ClassVar[int]
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     configuration: str
     sealed: bytes
-    def __init__(self, configuration: _Optional[str] = ..., sealed: _Optional[bytes] = ...) -> None: ...
+    check: _resources_pb2.KeyCheck
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, configuration: _Optional[str] = ..., sealed: _Optional[bytes] = ..., check: _Optional[_Union[_resources_pb2.KeyCheck, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateExchangeRequest(_message.Message):
     __slots__ = ("exchange", "configurations", "validate_only")
@@ -142,6 +149,26 @@ class RotateCredentialResponse(_message.Message):
     version: int
     notices: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, exchange: _Optional[_Union[_resources_pb2.Exchange, _Mapping]] = ..., version: _Optional[int] = ..., notices: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RecordKeyCheckRequest(_message.Message):
+    __slots__ = ("exchange", "configuration", "version", "check", "expires_at")
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    exchange: str
+    configuration: str
+    version: int
+    check: _resources_pb2.KeyCheck
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, exchange: _Optional[str] = ..., configuration: _Optional[str] = ..., version: _Optional[int] = ..., check: _Optional[_Union[_resources_pb2.KeyCheck, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RecordKeyCheckResponse(_message.Message):
+    __slots__ = ("exchange",)
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    exchange: _resources_pb2.Exchange
+    def __init__(self, exchange: _Optional[_Union[_resources_pb2.Exchange, _Mapping]] = ...) -> None: ...
 
 class RevokeExchangeRequest(_message.Message):
     __slots__ = ("exchange", "lock_reason")

@@ -68,7 +68,7 @@ class Configuration(_message.Message):
     def __init__(self, configuration: _Optional[str] = ..., credentials: _Optional[_Iterable[_Union[Credential, _Mapping]]] = ...) -> None: ...
 
 class Credential(_message.Message):
-    __slots__ = ("resource_name", "version", "state", "key_state", "masks", "created_at")
+    __slots__ = ("resource_name", "version", "state", "key_state", "masks", "created_at", "check", "expires_at", "expiry_source", "expiry_rule")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Credential.State]
@@ -93,6 +93,16 @@ class Credential(_message.Message):
     KEY_STATE_UNKNOWN: Credential.KeyState
     KEY_STATE_OK: Credential.KeyState
     KEY_STATE_INVALID: Credential.KeyState
+    class ExpirySource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        EXPIRY_SOURCE_UNSPECIFIED: _ClassVar[Credential.ExpirySource]
+        EXPIRY_SOURCE_EXCHANGE: _ClassVar[Credential.ExpirySource]
+        EXPIRY_SOURCE_PERSON: _ClassVar[Credential.ExpirySource]
+        EXPIRY_SOURCE_RULE: _ClassVar[Credential.ExpirySource]
+    EXPIRY_SOURCE_UNSPECIFIED: Credential.ExpirySource
+    EXPIRY_SOURCE_EXCHANGE: Credential.ExpirySource
+    EXPIRY_SOURCE_PERSON: Credential.ExpirySource
+    EXPIRY_SOURCE_RULE: Credential.ExpirySource
     class MasksEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -106,13 +116,65 @@ class Credential(_message.Message):
     KEY_STATE_FIELD_NUMBER: _ClassVar[int]
     MASKS_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRY_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRY_RULE_FIELD_NUMBER: _ClassVar[int]
     resource_name: str
     version: int
     state: Credential.State
     key_state: Credential.KeyState
     masks: _containers.ScalarMap[str, str]
     created_at: _timestamp_pb2.Timestamp
-    def __init__(self, resource_name: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[Credential.State, str]] = ..., key_state: _Optional[_Union[Credential.KeyState, str]] = ..., masks: _Optional[_Mapping[str, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    check: KeyCheck
+    expires_at: _timestamp_pb2.Timestamp
+    expiry_source: Credential.ExpirySource
+    expiry_rule: str
+    def __init__(self, resource_name: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[Credential.State, str]] = ..., key_state: _Optional[_Union[Credential.KeyState, str]] = ..., masks: _Optional[_Mapping[str, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., check: _Optional[_Union[KeyCheck, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expiry_source: _Optional[_Union[Credential.ExpirySource, str]] = ..., expiry_rule: _Optional[str] = ...) -> None: ...
+
+class KeyCheck(_message.Message):
+    __slots__ = ("works", "read", "trade", "withdraw", "transfer", "ip_bound", "expires", "expires_at", "means", "problem", "checked_at")
+    class Answer(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ANSWER_UNSPECIFIED: _ClassVar[KeyCheck.Answer]
+        ANSWER_UNKNOWN: _ClassVar[KeyCheck.Answer]
+        ANSWER_YES: _ClassVar[KeyCheck.Answer]
+        ANSWER_NO: _ClassVar[KeyCheck.Answer]
+    ANSWER_UNSPECIFIED: KeyCheck.Answer
+    ANSWER_UNKNOWN: KeyCheck.Answer
+    ANSWER_YES: KeyCheck.Answer
+    ANSWER_NO: KeyCheck.Answer
+    class Means(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        MEANS_UNSPECIFIED: _ClassVar[KeyCheck.Means]
+        MEANS_ENDPOINT: _ClassVar[KeyCheck.Means]
+        MEANS_BALANCE: _ClassVar[KeyCheck.Means]
+    MEANS_UNSPECIFIED: KeyCheck.Means
+    MEANS_ENDPOINT: KeyCheck.Means
+    MEANS_BALANCE: KeyCheck.Means
+    WORKS_FIELD_NUMBER: _ClassVar[int]
+    READ_FIELD_NUMBER: _ClassVar[int]
+    TRADE_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAW_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    IP_BOUND_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    MEANS_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    CHECKED_AT_FIELD_NUMBER: _ClassVar[int]
+    works: KeyCheck.Answer
+    read: KeyCheck.Answer
+    trade: KeyCheck.Answer
+    withdraw: KeyCheck.Answer
+    transfer: KeyCheck.Answer
+    ip_bound: KeyCheck.Answer
+    expires: KeyCheck.Answer
+    expires_at: _timestamp_pb2.Timestamp
+    means: KeyCheck.Means
+    problem: str
+    checked_at: _timestamp_pb2.Timestamp
+    def __init__(self, works: _Optional[_Union[KeyCheck.Answer, str]] = ..., read: _Optional[_Union[KeyCheck.Answer, str]] = ..., trade: _Optional[_Union[KeyCheck.Answer, str]] = ..., withdraw: _Optional[_Union[KeyCheck.Answer, str]] = ..., transfer: _Optional[_Union[KeyCheck.Answer, str]] = ..., ip_bound: _Optional[_Union[KeyCheck.Answer, str]] = ..., expires: _Optional[_Union[KeyCheck.Answer, str]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., means: _Optional[_Union[KeyCheck.Means, str]] = ..., problem: _Optional[str] = ..., checked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CredentialFields(_message.Message):
     __slots__ = ("api_key", "secret", "passphrase", "customer_id", "address", "private_key", "login", "password", "two_fa", "token", "account_id", "extra")

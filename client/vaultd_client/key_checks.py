@@ -1,0 +1,58 @@
+"""What a client records of a key pair after asking the exchange, and what the vault gives back of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from vaultd_api.v1.resources_pb2 import KeyCheck as Message
+
+RIGHTS = ("read", "trade", "withdraw", "transfer", "ip_bound", "expires")
+"""What a check answers with YES, NO or UNKNOWN."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCheck:
+    """What an exchange said of one version of a key pair. `works` is YES or NO; the rights may be UNKNOWN, never a guess.
+
+    `means` is ENDPOINT (the exchange has a request that tells what a key may do) or BALANCE (it has none: the balance was
+    asked for). `problem` says in words why it does not work. `checked_at` is set by the vault.
+    """
+
+    works: str
+    means: str
+    read: str = "UNKNOWN"
+    trade: str = "UNKNOWN"
+    withdraw: str = "UNKNOWN"
+    transfer: str = "UNKNOWN"
+    ip_bound: str = "UNKNOWN"
+    expires: str = "UNKNOWN"
+    expires_at: datetime | None = None
+    problem: str = ""
+    checked_at: datetime | None = None
+
+    @classmethod
+    def from_proto(cls, message: Message) -> "KeyCheck":
+        """Builds it from the message of that name."""
+        answers = {name: _word(Message.Answer.items(), getattr(message, name), "ANSWER_") for name in RIGHTS}
+        return cls(
+            works=_word(Message.Answer.items(), message.works, "ANSWER_"),
+            means=_word(Message.Means.items(), message.means, "MEANS_"),
+            expires_at=message.expires_at.ToDatetime(tzinfo=UTC) if message.HasField("expires_at") else None,
+            problem=message.problem,
+            checked_at=message.checked_at.ToDatetime(tzinfo=UTC) if message.HasField("checked_at") else None,
+            **answers,
+        )
+
+    def to_proto(self) -> Message:
+        """Returns the message of that name; ValueError where a word is none of those above."""
+        made = Message(works=f"ANSWER_{self.works}", means=f"MEANS_{self.means}", problem=self.problem)
+        for name in RIGHTS:
+            setattr(made, name, Message.Answer.Value(f"ANSWER_{getattr(self, name)}"))
+        if self.expires_at is not None:
+            made.expires_at.FromDatetime(self.expires_at)
+        return made
+
+
+def _word(names: Iterable[tuple[str, int]], number: int, prefix: str) -> str:
+    """Returns the name of an enum's value without its prefix; of a newer daemon's the number."""
+    return next((name.removeprefix(prefix) for name, value in names if value == number), str(number))
