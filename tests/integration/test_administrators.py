@@ -10,7 +10,7 @@ from tests.support.daemon import READ_PAIR, Daemon, new_daemon
 from tests.support.forge import REFUSED, Forger, Line, Outcome
 from vaultd.model import PERMISSIONS
 from vaultd_api.v1 import client_service_pb2, resources_pb2
-from vaultd_client import ClientKey, VaultClient
+from vaultd_client import ClientKey, KeyCheck, VaultClient
 from vaultd_client.errors import ConflictError, RefusedError
 
 SERVICE = "/vaultd.v1.ClientService/"
@@ -54,6 +54,7 @@ def administration(client: VaultClient) -> list[tuple[str, Callable[[], object]]
         ("Exchanges:Create", lambda: client.create_exchange("passing", "binance", {"read": first})),
         ("Exchanges:Update", lambda: client.update_exchange("passing", hidden=True)),
         ("Exchanges:Rotate", lambda: client.rotate_credential("passing", "read", second)),
+        ("Exchanges:Verify", lambda: client.record_key_check("passing", "read", 2, KeyCheck("YES", "ENDPOINT"))),
         ("Exchanges:Reveal", lambda: client.reveal("passing", "read")),
         ("Clients:Grant", lambda: grants.append(client.create_grant("tester", "binance-main", "read").id)),
         ("Clients:Grant", ungrant),

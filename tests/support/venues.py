@@ -84,7 +84,7 @@ class Venue:
 
     def new_key(self, *rights: str, **more: Any) -> Key:
         """Makes a key that the exchange knows."""
-        key = _new_key(self.kind)
+        key = unknown_key(self.kind)
         key.rights = frozenset({"read", *rights})
         for name, value in more.items():
             setattr(key, name, value)
@@ -92,7 +92,8 @@ class Venue:
         return key
 
 
-def _new_key(kind: str) -> Key:
+def unknown_key(kind: str) -> Key:
+    """Makes a key of the right form that no exchange knows."""
     token = secrets.token_hex(16)
     if kind == "kraken":
         return Key(base64.b64encode(secrets.token_bytes(42)).decode(), base64.b64encode(secrets.token_bytes(64)).decode())
@@ -362,7 +363,7 @@ def venue_of(kind: str) -> Iterator[Venue]:
         def _handle(self) -> None:
             path, _, query = self.path.partition("?")
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-            call = Call(self.command, path, query, self.headers, body, self.headers["Host"])
+            call = Call(self.command, path, query, dict(self.headers.items()), body, self.headers["Host"])
             venue.calls.append(call)
             if venue.behaviour == "silent":
                 venue.stop.wait()
@@ -383,7 +384,7 @@ def venue_of(kind: str) -> Iterator[Venue]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = _handle
+        do_GET = do_POST = _handle  # noqa: N815  names of http.server
 
         def _drip(self) -> None:
             self.send_response(200)

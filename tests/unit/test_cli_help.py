@@ -24,7 +24,7 @@ COMMANDS = {path: each for path, each in ALL.items() if not isinstance(each, cli
 WANTED = {
     "": "init unlock lock status quickstart completion reveal run render who",
     "system": "install uninstall check",
-    "exchange": "add list show update rotate revoke delete",
+    "exchange": "add list show update rotate verify revoke delete",
     "client": "keygen pin allow list update disable enable revoke grant ungrant why",
     "slot": "list add remove",
     "passphrase": "change",

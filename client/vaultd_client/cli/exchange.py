@@ -1,6 +1,7 @@
 """`vaultctl exchange`: list, show, update, revoke, delete. `exchange_add.py` has add and rotate."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
@@ -8,8 +9,11 @@ import click
 from vaultd_client.cli import prompts
 from vaultd_client.cli.completion import EXCHANGE
 from vaultd_client.cli.exchange_add import add, rotate
+from vaultd_client.cli.exchange_verify import verify
+from vaultd_client.cli.exit_codes import ExitCode
+from vaultd_client.cli.expiry import warnings
 from vaultd_client.cli.failure import Failure
-from vaultd_client.cli.parsing import Label
+from vaultd_client.cli.parsing import Label, Until
 from vaultd_client.cli.session import Group, Session, plain
 from vaultd_client.cli.views import credential_table, exchange_facts, exchange_table
 from vaultd_client.client import VaultClient
@@ -24,6 +28,7 @@ def exchange() -> None:
 
 exchange.add_command(add)
 exchange.add_command(rotate)
+exchange.add_command(verify)
 
 
 @exchange.command("list")
@@ -34,7 +39,8 @@ def list_exchanges(session: Session, *, everything: bool) -> None:
     with session.client() as client:
         found = client.list(everything=everything)
     shown = exchange_table(found) if found else "No exchange yet. Add one: vaultctl exchange add"
-    session.terminal.result({"exchanges": plain(found)}, shown)
+    session.terminal.result({"exchanges": plain(found), "warnings": list(warnings(found))}, shown)
+    _warn(session, found)
 
 
 @exchange.command()
@@ -45,6 +51,7 @@ def show(session: Session, *, name: str) -> None:
     with session.client() as client:
         found = look_up(client, name)
     session.terminal.result(plain(found), exchange_facts(found), "", credential_table(found))
+    _warn(session, [found])
 
 
 @exchange.command()
@@ -56,6 +63,8 @@ def show(session: Session, *, name: str) -> None:
 @click.option("--hidden/--no-hidden", default=None, help="Leave it out of the open list, or take it in again.")
 @click.option("--state", type=click.Choice(["active", "disabled"]), help="Switch it off, or on again.")
 @click.option("--lock-reason", help="Why it is switched off.")
+@click.option("--expires", type=Until(), help="When the active key of --configuration ends, such as 2027-01-01 or 90d.")
+@click.option("--configuration", type=click.Choice(["read", "write"]), help="The half that --expires is about.")
 @click.option("--etag", default="", help="Refuse the change if the stored etag is another one.")
 @click.pass_obj
 def update(
@@ -69,9 +78,13 @@ def update(
     hidden: bool | None,
     state: str | None,
     lock_reason: str | None,
+    expires: datetime | None,
+    configuration: str | None,
     etag: str,
 ) -> None:
-    """Change name, labels, market types, visibility or state."""
+    """Change name, labels, market types, visibility, state or expiry."""
+    if bool(expires) != bool(configuration):
+        raise Failure("--expires and --configuration go together", "such as --configuration read --expires 2027-01-01")
     wanted: dict[str, Any] = {
         "name": new_name,
         "market_types": list(market_types) or None,
@@ -80,14 +93,18 @@ def update(
         "lock_reason": lock_reason,
     }
     changes = {field: value for field, value in wanted.items() if value is not None}
-    if not changes and not labels and not removed:
+    if not changes and not labels and not removed and not expires:
         raise Failure("nothing to change", "vaultctl exchange update --help")
     with session.client() as client:
         if labels or removed:
             before = look_up(client, name)
             changes["labels"] = _merged(before.labels, labels, removed)
             etag = etag or before.etag  # another's change of labels in between must not be lost
-        changed = client.update_exchange(name, etag=etag, **changes)
+        if expires and configuration:
+            changed = _say_when_it_ends(client, name, configuration, expires)
+            etag = changed.etag if etag else ""
+        if changes:
+            changed = client.update_exchange(name, etag=etag, **changes)
     session.terminal.result(plain(changed), exchange_facts(changed))
 
 
@@ -152,6 +169,21 @@ def look_up(client: VaultClient, name: str) -> Exchange:
             if name in {each.id, each.resource_name} or name.casefold() == each.name.casefold():
                 return each
         raise
+
+
+def _say_when_it_ends(client: VaultClient, name: str, configuration: str, expires: datetime) -> Exchange:
+    found = look_up(client, name)
+    half = found.configuration(configuration)
+    if half is None or half.active is None:
+        raise Failure(f"{name} has no active {configuration} key", f"vaultctl exchange show '{name}'", code=ExitCode.NOT_FOUND)
+    return client.record_key_check(found.id, configuration, half.active.version, expires_at=expires)
+
+
+def _warn(session: Session, exchanges: Sequence[Exchange]) -> None:
+    """Says which keys are about to end; a program finds it in the document."""
+    if not session.terminal.json:
+        for line in warnings(exchanges):
+            session.terminal.note(line, style="red" if line.startswith("URGENT") else "yellow")
 
 
 def _merged(

@@ -1,6 +1,7 @@
 """`vaultctl exchange add` and `rotate`: the two commands that take key pairs in."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import click
 
@@ -8,8 +9,9 @@ from vaultd_client.cli import key_pairs, prompts
 from vaultd_client.cli.completion import EXCHANGE, KIND
 from vaultd_client.cli.drafts import Draft
 from vaultd_client.cli.failure import Failure
-from vaultd_client.cli.parsing import Label
+from vaultd_client.cli.parsing import Label, Until
 from vaultd_client.cli.session import Command, Session, plain
+from vaultd_client.cli.verify_options import Wish, verified, verify_options
 from vaultd_client.cli.views import credential_table, exchange_facts
 from vaultd_client.client import VaultClient
 from vaultd_client.errors import ExistsError, LockedError, NotFoundError, UninitializedError
@@ -33,6 +35,8 @@ HALVES = ("read", "write")
 @click.option("--label", "labels", multiple=True, type=Label(), help="Label; may be repeated.")
 @click.option("--market-type", "market_types", multiple=True, help="Market type, such as spot; may be repeated.")
 @click.option("--hidden", is_flag=True, help="Leave it out of the open list.")
+@click.option("--expires", type=Until(), help="When the keys end, where you know it, such as 2027-01-01 or 90d.")
+@verify_options
 @key_pairs.document_options
 @click.pass_obj
 def add(
@@ -45,6 +49,8 @@ def add(
     labels: Sequence[tuple[str, str]],
     market_types: Sequence[str],
     hidden: bool,
+    expires: datetime | None,
+    wish: Wish,
     from_stdin: bool,
     fields_fd: int | None,
 ) -> None:
@@ -60,6 +66,7 @@ def add(
     What is given as an option wins over the document. A key pair alone is the read half unless --configuration says
     otherwise.
     """  # noqa: D301 - the backspace is click's
+    wish.check_ready(session)
     with session.client() as client:
         document = key_pairs.document(from_stdin=from_stdin, fields_fd=fields_fd)
         draft = document or key_pairs.empty()
@@ -72,14 +79,18 @@ def add(
             configurations: Mapping[str, FieldValues] = _asked(session, client, kind, halves)
         else:
             configurations = _documented(draft, halves)
+        environment = environment or draft.environment
+        checks = verified(session, client.kind(kind), environment, configurations, wish) if wish.verify else {}
         created, notices = client.create_exchange(
             name,
             kind,
             configurations,
-            environment=environment or draft.environment,
+            environment=environment,
             labels={**draft.labels, **dict(labels)},
             market_types=list(market_types) or draft.market_types,
             hidden=hidden or draft.hidden,
+            checks=checks,
+            expires_at=dict.fromkeys(configurations, expires) if expires else None,
         )
     for notice in notices:
         session.terminal.warn(notice)
@@ -90,15 +101,27 @@ def add(
 @click.command(cls=Command)
 @click.argument("name", metavar="EXCHANGE", type=EXCHANGE)
 @click.option("--configuration", required=True, type=click.Choice(HALVES), help="Half that gets a new key pair.")
+@click.option("--expires", type=Until(), help="When the new key ends, where you know it, such as 2027-01-01 or 90d.")
+@verify_options
 @key_pairs.document_options
 @click.pass_obj
-def rotate(session: Session, *, name: str, configuration: str, from_stdin: bool, fields_fd: int | None) -> None:
+def rotate(
+    session: Session,
+    *,
+    name: str,
+    configuration: str,
+    expires: datetime | None,
+    wish: Wish,
+    from_stdin: bool,
+    fields_fd: int | None,
+) -> None:
     """Store a new key pair for one half and make it the active one.
 
     The one before stays as PREVIOUS, revealed only when asked for by its number, until it is revoked.
     """
     from vaultd_client.cli.exchange import look_up
 
+    wish.check_ready(session)
     with session.client() as client:
         document = key_pairs.document(from_stdin=from_stdin, fields_fd=fields_fd)
         if document is None:
@@ -107,7 +130,14 @@ def rotate(session: Session, *, name: str, configuration: str, from_stdin: bool,
             fields: FieldValues = key_pairs.ask_pair(session.terminal, kind, configuration)
         else:
             fields = key_pairs.single(document, configuration)
-        changed, version, notices = client.rotate_credential(name, configuration, fields)
+        checks = {}
+        if wish.verify:
+            found = look_up(client, name)
+            kind = client.kind(found.kind)
+            checks = verified(session, kind, found.environment, {configuration: fields}, wish)
+        changed, version, notices = client.rotate_credential(
+            name, configuration, fields, check=checks.get(configuration), expires_at=expires
+        )
     for notice in notices:
         session.terminal.warn(notice)
     shown = {"exchange": plain(changed), "version": version, "notices": list(notices)}

@@ -23,6 +23,7 @@ class ExitCode(IntEnum):
     STORE = 11
     WRONG_VAULT = 12
     TIMED_OUT = 13
+    NOT_ASKED = 14
     NOT_EXECUTABLE = 126
     NO_COMMAND = 127
     INTERRUPTED = 130
@@ -36,13 +37,14 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.LOCKED: "the vault is locked",
     ExitCode.UNINITIALIZED: "the vault was never initialized",
     ExitCode.REFUSED: "refused: unknown client, no grant, no permission, or rate used up",
-    ExitCode.INVALID: "invalid: a field or the key file is missing, unknown, malformed or too large",
+    ExitCode.INVALID: "invalid: a field, key or key file is missing, unknown, malformed, refused or too large",
     ExitCode.NOT_FOUND: "not found",
     ExitCode.CONFLICT: "conflict: it exists, was changed meanwhile, is not active, or is the last one",
     ExitCode.WRONG_PASSPHRASE: "wrong passphrase, or too many of them and the wait is not over",
     ExitCode.STORE: "the store, the audit or memory: damaged, full, rolled back, in use or unreadable",
     ExitCode.WRONG_VAULT: "who answers is not the vault that the key file pins, or may not hear a secret",
     ExitCode.TIMED_OUT: "timed out",
+    ExitCode.NOT_ASKED: "the exchange was not reached, or did not judge the key",
     ExitCode.NOT_EXECUTABLE: "run: the command cannot be executed; otherwise run ends as the command ends",
     ExitCode.NO_COMMAND: "run: the command is not there",
     ExitCode.INTERRUPTED: "interrupted, or not confirmed",

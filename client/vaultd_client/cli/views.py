@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from vaultd_client.cli.expiry import left_text
 from vaultd_client.cli.session import moment
 from vaultd_client.cli.terminal import facts, table
 from vaultd_client.cli.who import Caller
 from vaultd_client.client import VaultClient
+from vaultd_client.key_checks import KeyCheck
 from vaultd_client.models import AuditEntry, Client, Configuration, Credential, Exchange, Grant
 from vaultd_client.revealed import FIELD_NAMES
 
@@ -50,11 +52,34 @@ def exchange_facts(exchange: Exchange) -> Table:
 def credential_table(exchange: Exchange) -> Table:
     """Returns one row per version of each half, newest first."""
     rows = [
-        (half.configuration, each.version, each.state, each.key_state, masks(each), moment(each.created_at))
+        (
+            half.configuration,
+            each.version,
+            each.state,
+            each.key_state,
+            (each.check.problem or rights_text(each.check)) if each.check else "-",
+            _IP_BOUND.get(each.check.ip_bound, "?") if each.check else "-",
+            left_text(each),
+            masks(each),
+            moment(each.created_at),
+            moment(each.check.checked_at) if each.check else "never",
+        )
         for half in exchange.configurations
         for each in half.credentials
     ]
-    return table(("CONFIGURATION", "VERSION", "STATE", "KEY", "FIELDS", "CREATED"), rows)
+    columns = ("CONFIGURATION", "VERSION", "STATE", "KEY", "RIGHTS", "IP-BOUND", "ENDS", "FIELDS", "CREATED", "CHECKED")
+    return table(columns, rows)
+
+
+_IP_BOUND = {"YES": "yes", "NO": "any address", "UNKNOWN": "?"}
+
+
+def rights_text(check: KeyCheck) -> str:
+    """Returns what a key may do: `read, trade`; what the exchange does not say is named, never left out."""
+    answers = {name: getattr(check, name) for name in ("read", "trade", "transfer", "withdraw")}
+    allowed = [name for name, answer in answers.items() if answer == "YES"]
+    unknown = [name for name, answer in answers.items() if answer not in {"YES", "NO"}]
+    return (", ".join(allowed) or "nothing") + (f" (unknown: {', '.join(unknown)})" if unknown else "")
 
 
 def masks(credential: Credential) -> str:
@@ -147,4 +172,7 @@ def _mask(half: Configuration | None) -> str:
     if active is None:
         return half.credentials[0].state
     shown = next((mask for mask in active.masks.values() if mask), "(set)")
-    return f"{shown} v{active.version}"
+    known = f"{active.key_state}: {rights_text(active.check)}" if active.check else "unchecked"
+    ends = left_text(active)
+    facts_known = [f"{shown} v{active.version}", "INVALID" if active.key_state == "INVALID" else known]
+    return ", ".join(facts_known + ([f"ends in {ends}"] if ends != "-" else []))

@@ -108,7 +108,7 @@ def _answer(content: bytes) -> Asked:
         problem, means = found["problem"], found["means"]
         rights = {name: str(Answer(found.get(name, "UNKNOWN"))) for name in RIGHTS}
         expires_ms = found.get("expires_ms", 0)
-        known = (not problem or problem in PROBLEMS) and means in {"ENDPOINT", "BALANCE"}
+        known = (problem == "" or problem in PROBLEMS) and means in {"ENDPOINT", "BALANCE"}
         if not known or type(expires_ms) is not int or not 0 <= expires_ms <= _LAST_MS:
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -116,9 +116,14 @@ def _answer(content: bytes) -> Asked:
     if problem and not PROBLEMS[problem].refused:
         return Asked(None, problem)
     check = KeyCheck(
-        "NO" if problem else "YES",
-        means,
-        *(rights[name] for name in RIGHTS),
+        works="NO" if problem else "YES",
+        means=means,
+        read=rights["read"],
+        trade=rights["trade"],
+        withdraw=rights["withdraw"],
+        transfer=rights["transfer"],
+        ip_bound=rights["ip_bound"],
+        expires=rights["expires"],
         expires_at=datetime.fromtimestamp(expires_ms / 1000, UTC) if expires_ms else None,
         problem=PROBLEMS[problem].text if problem else "",
     )

@@ -70,7 +70,7 @@ def _switch(api: Any, environment: str) -> None:
         if hasattr(api, switch):
             try:
                 getattr(api, switch)(True)
-            except ccxt.NotSupported:
+            except Exception:  # noqa: BLE001, S112  ccxt says NotSupported, or fails on what it lacks
                 continue
             return
     raise NoEnvironmentError

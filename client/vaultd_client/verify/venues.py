@@ -287,7 +287,7 @@ def _mexc(answers: Sequence[Any], _key: str, _now_ms: int) -> Rights:
 
 def _bitflyer(answers: Sequence[Any], _key: str, _now_ms: int) -> Rights:
     paths = _words(answers[0])
-    if not paths:
+    if not paths or not all(path.startswith("/v1/") for path in paths):
         raise GarbledError
 
     def may(name: str) -> Answer:
