@@ -130,7 +130,7 @@ def test_the_child_gets_no_variable_but_where_modules_are(monkeypatch: pytest.Mo
         ("", False),
     ],
 )
-def test_a_stand_in_for_an_exchange_is_on_this_host_or_refused(url: str, taken: bool) -> None:  # noqa: FBT001
+def test_a_stand_in_for_an_exchange_is_on_this_host_or_refused(url: str, taken: bool) -> None:
     if taken:
         assert LoopbackUrl().convert(url, None, None) == url
     else:
