@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Daemon
-from tests.support.vaultctl import MODULE, document, environment, vaultctl
-from tests.support.venues import CANARY, Key, Venue, unknown_key, venue_of
+from tests.support.vaultctl import document, environment, vaultctl
+from tests.support.venue_keys import Key, Venue, unknown_key
+from tests.support.venues import CANARY, venue_of
 
 
 @pytest.fixture
@@ -196,7 +197,7 @@ def test_without_ccxt_the_command_that_installs_it_is_said(vault: Daemon) -> Non
         done = subprocess.run(
             [sys.executable, "-c", hide, "exchange", *command], env=environment(vault), capture_output=True, text=True, check=False
         )
-        assert done.returncode == 2
+        assert done.returncode == 7
         assert "pip install 'vaultd-client[ccxt]'" in done.stderr
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.venues import BEHAVIOURS, CANARY, VENUES, Key, Venue, unknown_key, venue_of
+from tests.support.venue_keys import Key, Venue, unknown_key
+from tests.support.venue_rules import VENUES
+from tests.support.venues import BEHAVIOURS, CANARY, venue_of
 from vaultd_client.verify import Asked, Credential, ask
 from vaultd_client.verify.asking import _answer
 from vaultd_client.verify.child import check
@@ -24,12 +26,12 @@ def venue(request: pytest.FixtureRequest) -> Iterator[Venue]:
 
 def judged(venue: Venue, key: Key, **changes: str) -> Asked:
     """What a child says, without the second that starting one takes."""
-    question = {"kind": venue.kind, "environment": "live", "credential": {**key.ccxt(), **changes}}
+    question = {"ccxt_id": venue.kind, "environment": "live", "switch": "", "credential": {**key.ccxt(), **changes}}
     return _answer(json.dumps(check({**question, "url": venue.url, "deadline": 30.0})).encode())
 
 
 def asked(venue: Venue, key: Key, seconds: float = 30.0, **changes: str) -> Asked:
-    return ask(Credential(venue.kind, "live", {**key.ccxt(), **changes}), url=venue.url, seconds=seconds)
+    return ask(Credential(venue.kind, {**key.ccxt(), **changes}), url=venue.url, seconds=seconds)
 
 
 # --- sound exchanges --------------------------------------------------------------------------------------------------
@@ -95,9 +97,18 @@ def test_a_secret_that_cannot_sign_is_refused_before_anything_is_sent(kind: str,
         assert [call for call in venue.calls if call.method == "POST" or "Authorization" in call.headers] == []
 
 
-@pytest.mark.parametrize(("kind", "environment", "word"), [("custom", "live", "not-in-ccxt"), ("luno", "testnet", "no-environment")])
-def test_whom_nobody_can_ask_is_not_judged(kind: str, environment: str, word: str) -> None:
-    found = ask(Credential(kind, environment, {"apiKey": "k", "secret": "s"}), url="http://127.0.0.1:1")
+@pytest.mark.parametrize(
+    ("ccxt_id", "environment", "switch", "word"),
+    [
+        ("", "live", "", "not-in-ccxt"),
+        ("__doc__", "live", "", "not-in-ccxt"),
+        ("luno", "testnet", "", "no-environment"),
+        ("luno", "testnet", "set_sandbox_mode", "no-environment"),
+        ("okx", "testnet", "cancel_all_orders", "no-environment"),
+    ],
+)
+def test_whom_nobody_can_ask_is_not_judged(ccxt_id: str, environment: str, switch: str, word: str) -> None:
+    found = ask(Credential(ccxt_id, {"apiKey": "k", "secret": "s"}, environment, switch), url="http://127.0.0.1:1")
     assert (found.check, found.problem) == (None, word)
 
 

@@ -148,7 +148,7 @@ def rights(kind: str, *answers: Any) -> Rights:
     return ENDPOINTS[kind].read(answers, KEY, NOW_MS)
 
 
-NONSENSE = [None, "", "<html>", [], {}, [1], {"data": None}, {"result": []}, {"data": {}, "result": {}}, 7, [["x"]], {"data": [{}]}]
+NONSENSE: list[Any] = [None, "", "<html>", [], {}, [1], {"data": None}, {"result": []}, {"data": {}, "result": {}}, 7, [["x"]], {"data": [{}]}]
 
 
 @pytest.mark.parametrize("kind", ENDPOINTS)

@@ -12,13 +12,13 @@ from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.session import Command, Session, plain
 from vaultd_client.cli.terminal import table
-from vaultd_client.cli.verify_options import need_ccxt, url_option
+from vaultd_client.cli.verify_options import url_option
 from vaultd_client.cli.views import rights_text
 from vaultd_client.client import VaultClient
 from vaultd_client.errors import ConflictError, NotFoundError, RefusedError
 from vaultd_client.key_checks import KeyCheck
 from vaultd_client.models import Exchange
-from vaultd_client.verify import Credential, Policy, ask
+from vaultd_client.verify import Credential, Policy, ask, need_ccxt
 from vaultd_client.verify.policy import FILE
 
 AT_ONCE: Final = 4
@@ -97,7 +97,7 @@ def _one(client: VaultClient, exchange: Exchange, half: str, version: int, polic
     try:
         # By id and version: what is recorded below is of exactly this key, whatever is renamed or rotated meanwhile.
         revealed = client.reveal(exchange.id, half, version)
-        found = ask(Credential(revealed.kind, revealed.environment, revealed.ccxt()), url=url)
+        found = ask(Credential(revealed.ccxt_id, revealed.ccxt_config(), revealed.environment, revealed.ccxt_switch), url=url)
         if found.check is not None:
             client.record_key_check(revealed.exchange, half, version, found.check)
     except (ConflictError, NotFoundError, RefusedError) as error:

@@ -6,7 +6,6 @@ it takes addresses of this host's loopback alone, so no key leaves the host by i
 """
 
 import functools
-import importlib.util
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
@@ -15,17 +14,17 @@ from typing import Any
 
 import click
 
+from vaultd_client.cleaning import cleaned
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure, invalid
 from vaultd_client.cli.session import Session
 from vaultd_client.fields import FieldValues, credential_fields
 from vaultd_client.key_checks import KeyCheck
-from vaultd_client.models import Kind
+from vaultd_client.kinds import Kind
 from vaultd_client.revealed import FIELD_NAMES
-from vaultd_client.verify import Asked, Credential, Policy, ask
+from vaultd_client.verify import Asked, Credential, Policy, ask, need_ccxt
 from vaultd_client.verify.policy import FILE
 
-INSTALL = "pip install 'vaultd-client[ccxt]'"
 _URL = re.compile(r"http://(\[[0-9a-f:]+\]|[0-9.]+):\d{1,5}")
 
 
@@ -64,7 +63,8 @@ class Wish:
         """Refuses before a person has typed a secret that could not be checked.
 
         Raises:
-            Failure: ccxt is missing, or a flag is given that would do nothing.
+            Failure: A flag is given that would do nothing.
+            UnsupportedError: ccxt is missing.
             InvalidError: The settings are wrong.
         """
         if not self.verify:
@@ -100,12 +100,6 @@ def url_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--exchange-url", type=LoopbackUrl(), hidden=True, help=help_text)(command)
 
 
-def need_ccxt() -> None:
-    """Refuses where ccxt is not installed."""
-    if importlib.util.find_spec("ccxt") is None:
-        raise Failure("exchanges are asked through ccxt, which is not installed", INSTALL, reason="ccxt_missing")
-
-
 def verified(
     session: Session, kind: Kind, environment: str, pairs: Mapping[str, FieldValues], wish: Wish
 ) -> dict[str, KeyCheck]:
@@ -120,6 +114,8 @@ def verified(
     if not wish.verify:
         return {}
     policy = wish.policy(session)
+    environment = environment or "live"
+    ccxt_id, switch = kind.kind if kind.in_ccxt else "", kind.ccxt_switches.get(environment, "")
     asked: list[tuple[dict[str, str], Asked]] = []
     checks: dict[str, KeyCheck] = {}
     for half, given in pairs.items():
@@ -127,7 +123,7 @@ def verified(
         found = next((each for before, each in asked if before == values), None)
         if found is None:
             with session.terminal.working(f"asking {kind.display_name}"):
-                found = ask(Credential(kind.kind, environment or "live", values), url=wish.url)
+                found = ask(Credential(ccxt_id, values, environment, switch), url=wish.url)
             asked.append((values, found))
         checks[half] = _accepted(kind, half, found, policy)
     return checks
@@ -167,18 +163,10 @@ def _too_much_hint(faults: Mapping[str, str], policy: Policy) -> str:
 def _ccxt_values(kind: Kind, given: FieldValues) -> dict[str, str]:
     """Returns a key pair under the names of ccxt's constructors, cleaned as the vault will clean it."""
     fields = credential_fields(given, kind)
-    values = {name: cleaned(value) for name in FIELD_NAMES if (value := getattr(fields, name))}
+    as_given = {field.name for field in kind.fields if field.verbatim}
+    given_values = {name: value for name in FIELD_NAMES if (value := getattr(fields, name))}
+    values = {name: cleaned(value, verbatim=name in as_given) for name, value in given_values.items()}
     missing = [field.name for field in kind.fields if field.need == "REQUIRED" and not values.get(field.name)]
     if missing:
         raise invalid(missing[0], f"is required by {kind.display_name}")
     return {field.ccxt_name: values[field.name] for field in kind.fields if field.ccxt_name and field.name in values}
-
-
-def cleaned(value: str) -> str:
-    """Returns a value as the vault stores it (vaultd/keyholder/pairs.py): what is checked is what is stored."""
-    clean = value.strip()
-    if clean.startswith("-----BEGIN"):
-        clean = clean.replace("\\r", "").replace("\\n", "\n").replace("\r\n", "\n").replace("\r", "\n").strip() + "\n"
-    return clean
-
-

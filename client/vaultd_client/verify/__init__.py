@@ -11,7 +11,7 @@ Limit: who can run code as this user needs none of that.
 tell what a key may do and reads their answers, `refusals` turns errors into words. `policy` says which keys are taken.
 """
 
-from vaultd_client.verify.asking import Asked, Credential, ask
+from vaultd_client.verify.asking import Asked, Credential, ask, need_ccxt
 from vaultd_client.verify.policy import Policy
 
-__all__ = ["Asked", "Credential", "Policy", "ask"]
+__all__ = ["Asked", "Credential", "Policy", "ask", "need_ccxt"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
+from vaultd_client.errors import UnsupportedError
 from vaultd_client.key_checks import RIGHTS, KeyCheck
 from vaultd_client.verify.answers import Answer
 from vaultd_client.verify.words import PROBLEMS, Problem
@@ -23,14 +24,18 @@ _LAST_MS: Final = 253_402_300_799_999
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credential:
-    """What is asked about. `values` maps the names of ccxt's constructors to plaintext; its repr hides them."""
+    """What is asked about. `values` maps the names of ccxt's constructors to plaintext; its repr hides them.
 
-    kind: str
-    environment: str
+    `ccxt_id` is ccxt's id of the kind, empty where it has none; `switch` the method that switches to the environment.
+    """
+
+    ccxt_id: str
     values: Mapping[str, str]
+    environment: str = "live"
+    switch: str = ""
 
     def __repr__(self) -> str:
-        return f"<Credential {self.kind} {self.environment}: hidden>"
+        return f"<Credential {self.ccxt_id} {self.environment}: hidden>"
 
     def __reduce_ex__(self, _protocol: Any) -> NoReturn:
         raise TypeError("a credential cannot be pickled or copied")
@@ -52,8 +57,14 @@ class Asked:
         return PROBLEMS[self.problem] if self.problem else None
 
 
-class CcxtMissingError(Exception):
-    """ccxt is not installed."""
+def need_ccxt() -> None:
+    """Refuses where ccxt is not installed; its reason has the command that installs it as a hint.
+
+    Raises:
+        UnsupportedError: It is not.
+    """
+    if importlib.util.find_spec("ccxt") is None:
+        raise UnsupportedError("exchanges are asked through ccxt, which is not installed", reason="NOT_INSTALLED")
 
 
 def ask(credential: Credential, *, url: str = "", seconds: float = DEADLINE_SECONDS) -> Asked:
@@ -65,13 +76,13 @@ def ask(credential: Credential, *, url: str = "", seconds: float = DEADLINE_SECO
         seconds: After that the child is killed.
 
     Raises:
-        CcxtMissingError: The extra `ccxt` of vaultd-client is not installed.
+        UnsupportedError: The extra `ccxt` of vaultd-client is not installed.
     """
-    if importlib.util.find_spec("ccxt") is None:
-        raise CcxtMissingError
+    need_ccxt()
     question = {
-        "kind": credential.kind,
+        "ccxt_id": credential.ccxt_id,
         "environment": credential.environment,
+        "switch": credential.switch,
         "credential": dict(credential.values),
         "url": url,
         "deadline": seconds,

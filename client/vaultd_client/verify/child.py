@@ -49,7 +49,12 @@ def check(question: dict[str, Any]) -> dict[str, Any]:
     seconds = min(ANSWER_SECONDS, question["deadline"])
     try:
         connection = Connection(
-            question["kind"], question["environment"], question["credential"], seconds, question["url"]
+            question["ccxt_id"],
+            question["environment"],
+            question["switch"],
+            question["credential"],
+            seconds,
+            question["url"],
         )
     except NotInCcxtError:
         return _problem("not-in-ccxt")
@@ -60,7 +65,7 @@ def check(question: dict[str, Any]) -> dict[str, Any]:
         return _found(rights, "ENDPOINT")
     if problem not in _ASK_FOR_BALANCE:
         return _problem(problem)
-    return _from_balance(connection, question["kind"])
+    return _from_balance(connection, question["ccxt_id"])
 
 
 _ASK_FOR_BALANCE: Final = {"", "missing-right", "garbled", "unavailable"}
@@ -70,7 +75,7 @@ _ASK_FOR_BALANCE: Final = {"", "missing-right", "garbled", "unavailable"}
 def _from_endpoint(connection: Any, question: dict[str, Any]) -> tuple[Rights | None, str]:
     from vaultd_client.verify.venues import ENDPOINTS
 
-    endpoint = ENDPOINTS.get(question["kind"])
+    endpoint = ENDPOINTS.get(question["ccxt_id"])
     if endpoint is None:
         return None, ""
     answers: list[Any] = []
@@ -84,7 +89,7 @@ def _from_endpoint(connection: Any, question: dict[str, Any]) -> tuple[Rights | 
     except GarbledError:
         return None, "garbled"
     except Exception as error:  # noqa: BLE001  ccxt raises what its libraries raise
-        return None, _word(connection, question["kind"], error)
+        return None, _word(connection, question["ccxt_id"], error)
 
 
 def _from_balance(connection: Any, kind: str) -> dict[str, Any]:
