@@ -209,7 +209,7 @@ def test_without_ccxt_the_command_that_installs_it_is_said(vault: Daemon) -> Non
 )
 def test_list_and_show_warn_at_14_7_and_1_days(vault: Daemon, expires: str, word: str) -> None:
     given = json.dumps({"api_key": "a" * 20, "secret": "s"})
-    document(vault, "exchange", "add", "x", "--kind", "kraken", "--expires", expires, "--from-stdin", given=given)
+    document(vault, "exchange", "add", "x", "--kind", "bitfinex", "--expires", expires, "--from-stdin", given=given)
     for command in (("list",), ("show", "x")):
         done = vaultctl(vault, "exchange", *command)
         assert f"{word}the read key of x ends in" in done.stderr if word else done.stderr == ""

@@ -223,7 +223,7 @@ def test_the_exchanges_word_goes_before_a_persons_and_a_persons_before_a_rule(ad
         ("binance", KeyCheck("YES", "ENDPOINT", trade="YES", ip_bound="NO"), "RULE"),
         ("binance", KeyCheck("YES", "ENDPOINT", trade="NO", ip_bound="NO"), ""),
         ("okx", KeyCheck("YES", "ENDPOINT", trade="YES", ip_bound="NO"), ""),  # from the last use, which a bot renews
-        ("kraken", KeyCheck("YES", "ENDPOINT", trade="YES", ip_bound="NO"), ""),
+        ("bitfinex", KeyCheck("YES", "ENDPOINT", trade="YES", ip_bound="NO"), ""),
     ],
 )
 def test_a_rule_counts_where_it_may_be_for_this_key(admin: VaultClient, kind: str, check: KeyCheck, source: str) -> None:
