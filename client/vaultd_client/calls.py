@@ -12,13 +12,12 @@ from typing import Any, TypeVar
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_service_pb2, resources_pb2, vault_service_pb2
 from vaultd_client import keys, methods
 from vaultd_client.errors import InternalError, InvalidError, NotFoundError
 from vaultd_client.fields import Built, FieldValues, build, configuration_name, credential_fields, need_aliases
-from vaultd_client.key_checks import KeyCheck
+from vaultd_client.key_checks import KeyCheck, sealed_facts, timestamp
 from vaultd_client.kinds import Kind
 from vaultd_client.methods import Method, Response
 from vaultd_client.models import Access, AuditEntry, AuditReport, Client, Exchange, Grant, Vault
@@ -117,7 +116,7 @@ def create_exchange(
     wanted = any(need_aliases(given) for given in configurations.values())
     catalogue = (yield from _cached_kind(session, kind_name)) if wanted else None
     halves: dict[str, resources_pb2.CredentialFields] = {}
-    facts = {configuration_name(half): _key_facts(checks.get(half), expires_at.get(half)) for half in configurations}
+    facts = {configuration_name(half): sealed_facts(checks.get(half), expires_at.get(half)) for half in configurations}
     for half, given in configurations.items():
         if configuration_name(half) in halves:
             raise _invalid(half, "is given twice")
@@ -159,7 +158,7 @@ def rotate_credential(
     request = build(exchange_service_pb2.RotateCredentialRequest, exchange=exchange)
     catalogue = (yield from _kind_of(session, exchange)) if need_aliases(given) else None
     fields = credential_fields(given, catalogue)
-    facts = _key_facts(check, expires_at)
+    facts = sealed_facts(check, expires_at)
 
     def body(binding: Binding) -> Message:
         sealed = binding.seal(configuration_name(configuration), fields)
@@ -184,7 +183,7 @@ def record_key_check(
         configuration=configuration_name(configuration),
         version=version,
     )
-    facts = _key_facts(check, expires_at)
+    facts = sealed_facts(check, expires_at)
     if facts.HasField("check"):
         request.check.CopyFrom(facts.check)
     if facts.HasField("expires_at"):
@@ -263,7 +262,7 @@ def create_grant(
     rate: tuple[int, int] | None,
     unit: str,
 ) -> Call[Grant]:
-    until = _timestamp("not_after", not_after) if not_after is not None else None
+    until = timestamp("not_after", not_after) if not_after is not None else None
     count, seconds = rate or (0, 0)
     grant = build(
         resources_pb2.Grant,
@@ -374,27 +373,6 @@ def _changed(
             raise _invalid("state", "is no state; there are ACTIVE, DISABLED")
         values["state"] = states.Value(state)
     return build(resource, **values)
-
-
-def _key_facts(check: KeyCheck | None, expires_at: datetime | None) -> exchange_service_pb2.SealedFields:
-    """Returns what is known of a key pair, without the key pair."""
-    facts = exchange_service_pb2.SealedFields()
-    if check is not None:
-        try:
-            facts.check.CopyFrom(check.to_proto())
-        except ValueError:
-            raise _invalid("check", "has a word that is none of those of a KeyCheck") from None
-    if expires_at is not None:
-        facts.expires_at.CopyFrom(_timestamp("expires_at", expires_at))
-    return facts
-
-
-def _timestamp(field: str, moment: datetime) -> Timestamp:
-    if moment.tzinfo is None:
-        raise _invalid(field, "needs a time zone")
-    made = Timestamp()
-    made.FromDatetime(moment)
-    return made
 
 
 def _invalid(field: str, text: str) -> InvalidError:
