@@ -16,12 +16,12 @@ from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_servic
 from vaultd_client import keys, methods
 from vaultd_client.errors import InternalError, NotFoundError
 from vaultd_client.fields import FieldValues, build, configuration_name, credential_fields, need_aliases
-from vaultd_client.key_checks import KeyCheck
+from vaultd_client.key_checks import KeyCheck, sealed_facts
 from vaultd_client.kinds import Kind
 from vaultd_client.methods import Method, Response
 from vaultd_client.models import Access, AuditEntry, AuditReport, Client, Exchange, Grant, Vault
 from vaultd_client.moments import timestamp
-from vaultd_client.parts import changed, invalid, key_facts
+from vaultd_client.parts import changed, invalid
 from vaultd_client.revealed import RevealedCredential
 from vaultd_client.session import Binding, Call, Session, open_call, signed_call
 
@@ -117,7 +117,7 @@ def create_exchange(
     wanted = any(need_aliases(given) for given in configurations.values())
     catalogue = (yield from _cached_kind(session, kind_name)) if wanted else None
     halves: dict[str, resources_pb2.CredentialFields] = {}
-    facts = {configuration_name(half): key_facts(checks.get(half), expires_at.get(half)) for half in configurations}
+    facts = {configuration_name(half): sealed_facts(checks.get(half), expires_at.get(half)) for half in configurations}
     for half, given in configurations.items():
         if configuration_name(half) in halves:
             raise invalid(half, "is given twice")
@@ -159,7 +159,7 @@ def rotate_credential(
     request = build(exchange_service_pb2.RotateCredentialRequest, exchange=exchange)
     catalogue = (yield from _kind_of(session, exchange)) if need_aliases(given) else None
     fields = credential_fields(given, catalogue)
-    facts = key_facts(check, expires_at)
+    facts = sealed_facts(check, expires_at)
 
     def body(binding: Binding) -> Message:
         sealed = binding.seal(configuration_name(configuration), fields)
@@ -184,7 +184,7 @@ def record_key_check(
         configuration=configuration_name(configuration),
         version=version,
     )
-    facts = key_facts(check, expires_at)
+    facts = sealed_facts(check, expires_at)
     if facts.HasField("check"):
         request.check.CopyFrom(facts.check)
     if facts.HasField("expires_at"):

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from vaultd_api.v1.exchange_service_pb2 import SealedFields
 from vaultd_api.v1.resources_pb2 import KeyCheck as Message
-from vaultd_client.moments import moment
+from vaultd_client.errors import InvalidError
+from vaultd_client.moments import moment, timestamp
 
 RIGHTS = ("read", "trade", "withdraw", "transfer", "ip_bound", "expires")
 """What a check answers with YES, NO or UNKNOWN."""
@@ -57,3 +59,21 @@ class KeyCheck:
 def _word(names: Iterable[tuple[str, int]], number: int, prefix: str) -> str:
     """Returns the name of an enum's value without its prefix; of a newer daemon's the number."""
     return next((name.removeprefix(prefix) for name, value in names if value == number), str(number))
+
+
+def sealed_facts(check: KeyCheck | None, expires_at: datetime | None) -> SealedFields:
+    """Returns what is known of a key pair, without the key pair.
+
+    Raises:
+        InvalidError: The check has a word that is none, or the time no zone.
+    """
+    facts = SealedFields()
+    if check is not None:
+        try:
+            facts.check.CopyFrom(check.to_proto())
+        except ValueError:
+            fields = {"check": "has a word that is none of those of a KeyCheck"}
+            raise InvalidError("Invalid parameters", fields=fields) from None
+    if expires_at is not None:
+        facts.expires_at.CopyFrom(timestamp("expires_at", expires_at))
+    return facts

@@ -1,16 +1,12 @@
 """Parts of requests that several calls are made of: what changes, what is known of a key pair."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
-from vaultd_api.v1 import exchange_service_pb2
 from vaultd_client.errors import InvalidError
 from vaultd_client.fields import Built, build
-from vaultd_client.key_checks import KeyCheck
-from vaultd_client.moments import timestamp
 
 
 def changed(
@@ -32,19 +28,6 @@ def changed(
             raise invalid("state", "is no state; there are ACTIVE, DISABLED")
         values["state"] = states.Value(state)
     return build(resource, **values)
-
-
-def key_facts(check: KeyCheck | None, expires_at: datetime | None) -> exchange_service_pb2.SealedFields:
-    """Returns what is known of a key pair, without the key pair."""
-    facts = exchange_service_pb2.SealedFields()
-    if check is not None:
-        try:
-            facts.check.CopyFrom(check.to_proto())
-        except ValueError:
-            raise invalid("check", "has a word that is none of those of a KeyCheck") from None
-    if expires_at is not None:
-        facts.expires_at.CopyFrom(timestamp("expires_at", expires_at))
-    return facts
 
 
 def invalid(field: str, text: str) -> InvalidError:
