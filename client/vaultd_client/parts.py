@@ -1,4 +1,4 @@
-"""Parts of requests that several calls are made of: what changes, what is known of a key pair."""
+"""What an update changes, and the error for one field."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
