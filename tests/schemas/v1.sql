@@ -54,4 +54,5 @@ CREATE TABLE "vault" (
     ) STRICT;
 CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
     ON "_sqlite_migrations" ("migration_set", "name");
+CREATE INDEX "exchanges_wide_names" ON "exchanges" (name) WHERE name GLOB '*[^ -~]*';
 CREATE INDEX "credentials_fingerprint" ON "credentials" (fingerprint);

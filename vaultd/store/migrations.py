@@ -32,6 +32,8 @@ _SCHEMA_1 = (
         state TEXT NOT NULL, lock_reason TEXT NOT NULL, created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL,
         revision INTEGER NOT NULL, tag BLOB NOT NULL
     ) STRICT""",
+    # NOCASE knows ASCII only: other names are compared in Python, and a look-up that misses must not read them all.
+    """CREATE INDEX "exchanges_wide_names" ON "exchanges" (name) WHERE name GLOB '*[^ -~]*'""",
     """CREATE TABLE "credentials" (
         exchange TEXT NOT NULL REFERENCES "exchanges", configuration TEXT NOT NULL, version INTEGER NOT NULL,
         state TEXT NOT NULL, key_state TEXT NOT NULL, key_check TEXT NOT NULL, expires_ms INTEGER NOT NULL,
