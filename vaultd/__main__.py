@@ -80,6 +80,9 @@ def _run(config: settings.Config) -> None:
     # Threat: gRPC's core writes what it cannot parse of a stranger's headers to stderr, raw: lines of his own making in
     # the log, and whatever secret he sent by mistake. Measure: it writes nothing. Limit: nor does it say what troubles it.
     os.environ["GRPC_VERBOSITY"] = "NONE"
+    # The thread that waits for gRPC's events reads the sockets itself: a call goes through one thread instead of four, a
+    # quarter less processor time. A version of gRPC that has only the other way ignores this.
+    os.environ["GRPC_EXPERIMENTS"] = "-event_engine_listener"
     from vaultd.server.main import run
 
     run(config, public, begin, process)

@@ -16,6 +16,8 @@ MAX_REPLY_BYTES = 4 * 1024 * 1024
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_REPLY_BYTES),
     ("grpc.enable_http_proxy", 0),
+    # Pings that measure a network's bandwidth, one with nearly every call. This is a unix socket.
+    ("grpc.http2.bdp_probe", 0),
     # Only of calls that the server has turned away unseen, as in a burst; no policy of retries is ever set.
     ("grpc.enable_retries", 1),
     ("grpc.service_config_disable_resolution", 1),

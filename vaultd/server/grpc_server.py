@@ -52,6 +52,8 @@ OPTIONS = (
     # A peer that has sent its preface and nothing more would stay for ever otherwise.
     ("grpc.max_connection_idle_ms", limits.CONNECTION_IDLE_MS),
     ("grpc.so_reuseport", 0),
+    # Pings that measure a network's bandwidth, one each way with nearly every call. This is a unix socket.
+    ("grpc.http2.bdp_probe", 0),
 )
 
 
