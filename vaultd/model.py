@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 
@@ -116,7 +117,13 @@ class Row:
 
     def values(self) -> tuple[Any, ...]:
         """Returns the columns in order: str, int or bytes."""
-        return tuple([getattr(self, name) for name in self.columns()])
+        values: tuple[Any, ...] = self._getter()(self)
+        return values
+
+    @classmethod
+    @cache
+    def _getter(cls) -> "attrgetter[Any]":
+        return attrgetter(*cls.columns())
 
     @classmethod
     @cache

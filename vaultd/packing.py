@@ -5,10 +5,13 @@ from typing import Any, cast
 
 import msgpack
 
+PACK_BUFFER = 1024
+"""First size of a buffer to pack into. msgpack's own, 256 KiB, is taken from the system and given back on every call."""
+
 
 def pack_row(table: str, values: Sequence[Any]) -> bytes:
     """Returns the bytes that a row's tag covers."""
-    return cast(bytes, msgpack.packb([table, *values]))
+    return cast(bytes, msgpack.packb([table, *values], buf_size=PACK_BUFFER))
 
 
 def unpack_row(packed: bytes) -> tuple[str, list[Any]]:

@@ -44,6 +44,7 @@ class VaultClient:
         self.timeout = timeout
         self._session = channel.session(key, timeout)
         self._channel = grpc.insecure_channel(channel.target(self.socket), options=channel.OPTIONS)
+        self._rpcs: dict[str, grpc.UnaryUnaryMultiCallable[bytes, bytes]] = {}
         self._closed = threading.Event()
 
     def __enter__(self) -> Self:
@@ -337,7 +338,9 @@ class VaultClient:
     def _send(self, step: Send) -> bytes:
         if self._closed.is_set():
             raise ValueError("this client is closed")
-        rpc: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(step.method)
+        rpc = self._rpcs.get(step.method)
+        if rpc is None:
+            rpc = self._rpcs[step.method] = self._channel.unary_unary(step.method)
         try:
             return rpc(step.request, timeout=self.timeout)
         except grpc.RpcError as error:

@@ -103,9 +103,11 @@ class RevealedCredential:
         """ccxt's id of the kind; empty where ccxt has none."""
         self.ccxt_switch: str = message.ccxt_switch
         """Method of a ccxt object that switches it to `environment`; empty where none is needed, or none exists."""
-        given = {name: getattr(message.fields, name) for name in FIELD_NAMES}
-        self.fields: Mapping[str, str] = SecretFields({name: value for name, value in given.items() if value})
-        self.extra: Mapping[str, str] = SecretFields(message.fields.extra)
+        given = message.fields
+        self.fields: Mapping[str, str] = SecretFields(
+            {name: value for name in FIELD_NAMES if (value := getattr(given, name))}
+        )
+        self.extra: Mapping[str, str] = SecretFields(given.extra)
         self._ccxt_names = dict(message.ccxt_names)
 
     if not TYPE_CHECKING:

@@ -98,11 +98,11 @@ class Session:
         self.facts: Facts | None = None
         self.kinds: dict[str, Kind] = {}
         self._find_key = key
-        self._key: tuple[ClientKey, Pin] | None = None
+        self._key: tuple[ClientKey, bytes, Pin] | None = None
         self._lock = threading.Lock()
 
-    def key(self) -> tuple[ClientKey, Pin]:
-        """Returns the client's key and the vault it pins.
+    def key(self) -> tuple[ClientKey, bytes, Pin]:
+        """Returns the client's key, its key id and the vault it pins.
 
         Raises:
             KeyFileError: There is no usable key, or it pins no vault.
@@ -112,7 +112,7 @@ class Session:
                 found = self._find_key()
                 if found.vault is None:
                     raise KeyFileError("the key file pins no vault", hint="vaultctl client pin")
-                self._key = found, found.vault
+                self._key = found, found.key_id, found.vault
             return self._key
 
 
@@ -121,11 +121,14 @@ class Binding:
     """What ties sealed fields to the one request that carries them."""
 
     facts: Facts
-    info: bytes
+    key_id: bytes
+    nonce: bytes
 
     def seal(self, configuration: str, fields: resources_pb2.CredentialFields) -> exchange_service_pb2.SealedFields:
         """Seals a key pair to the keyholder."""
-        sealed = wire.seal_fields(fields.SerializeToString(), seal_key=self.facts.seal_key, info=self.info)
+        facts = self.facts
+        info = wire.fields_info(vault_id=facts.vault_id, epoch=facts.epoch, key_id=self.key_id, nonce=self.nonce)
+        sealed = wire.seal_fields(fields.SerializeToString(), seal_key=facts.seal_key, info=info)
         return exchange_service_pb2.SealedFields(configuration=configuration, sealed=sealed)
 
 
@@ -196,7 +199,7 @@ def fetch_facts(session: Session) -> Call[Facts]:
     Raises:
         UninitializedError, UntrustedVaultError, LockedError: A step fails.
     """
-    _, pin = session.key()
+    _, _, pin = session.key()
     session.facts = None
     response = yield from open_call(methods.GET_VAULT, vault_service_pb2.GetVaultRequest())
     vault = Vault.from_proto(response.vault)
@@ -220,21 +223,20 @@ def fetch_facts(session: Session) -> Call[Facts]:
 def _signed_once(
     session: Session, facts: Facts, method: Method[Response], body: Callable[[Binding], Message]
 ) -> Call[Response]:
-    key, pin = session.key()
+    key, key_id, pin = session.key()
     nonce = session.entropy(wire.NONCE_BYTES)
     reply_key = X25519PrivateKey.generate()
-    info = wire.fields_info(vault_id=facts.vault_id, epoch=facts.epoch, key_id=key.key_id, nonce=nonce)
     signed = wire.request(
         vault_id=facts.vault_id,
         epoch=facts.epoch,
-        key_id=key.key_id,
+        key_id=key_id,
         uid=session.uid(),
         issued_at=session.clock(),
         ttl_ms=session.ttl_ms,
         nonce=nonce,
         reply_key=reply_key.public_key().public_bytes_raw(),
         method=method.path,
-        body=body(Binding(facts, info)).SerializeToString(),
+        body=body(Binding(facts, key_id, nonce)).SerializeToString(),
     )
     signature = key.sign(signed)
     envelope = envelope_pb2.SignedRequest(signed=signed, signature=signature)

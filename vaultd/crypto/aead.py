@@ -23,7 +23,7 @@ def associated_data(label: bytes, *parts: bytes | str | int) -> bytes:
     for part in parts:
         raw = part.to_bytes(8, "big") if isinstance(part, int) else part.encode() if isinstance(part, str) else part
         encoded.append(raw)
-    return b"".join(len(raw).to_bytes(4, "big") + raw for raw in encoded)
+    return b"".join([piece for raw in encoded for piece in (len(raw).to_bytes(4, "big"), raw)])
 
 
 def encrypt(key: Buffer, plaintext: Buffer, aad: bytes) -> bytes:

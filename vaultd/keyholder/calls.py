@@ -12,7 +12,8 @@
 9. A permission or grant allows it (policy.py).
 10. The change is durable in store and audit. The entry of a reveal is on its way to the disk.
 11. The answer is sealed to the request's one-time key and signed by the vault.
-12. A sealed answer with plaintext leaves when its entry is durable; when it cannot be, it is dropped.
+12. A sealed answer with plaintext leaves when its entry is durable; when it cannot be, it is dropped. The server, which
+    alone knows when, holds it back (stub.py): asking it first and then giving it the answer would trust it no less.
 
 Steps 1 to 8 fail with one error, REQUEST_REFUSED; which one it was stands in the audit.
 """
@@ -33,7 +34,7 @@ from vaultd.keyholder.denials import Denials
 from vaultd.keyholder.ledger import Entry
 from vaultd.keyholder.loop import Task, Turn
 from vaultd.keyholder.secretmem import SecretBuffer
-from vaultd.keyholder.vault import Keyholder, Pending, Unlocked
+from vaultd.keyholder.vault import Keyholder, Unlocked
 from vaultd.model import ClientRow, ClientState, PeerFacts
 
 _NO_SIGNATURE = bytes(limits.SIGNATURE_BYTES)
@@ -49,6 +50,8 @@ class Caller:
     request: requests.Request
     method: str
     rule: str
+    number: int
+    """Of the call on the link."""
 
     def entry(self, **more: Any) -> Entry:
         """Returns an audit entry of this request."""
@@ -70,14 +73,6 @@ class Method:
     handler: Callable[[Keyholder, Unlocked, Caller, Any], Task]
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
-    """An answer in plaintext, and the audit entry that must be durable before it leaves sealed."""
-
-    plain: SecretBuffer
-    pending: Pending
-
-
 class _RefusedError(Exception):
     """A failure of steps 1 to 8, with the rule for the audit."""
 
@@ -95,7 +90,7 @@ class Calls:
         self._methods = methods
         self.denials = Denials(holder)
 
-    def __call__(self, payload: Any) -> Task:
+    def __call__(self, number: int, payload: Any) -> Task:
         """Handles one signed request; `payload`: method, signed, signature, peer."""
         unlocked = self._holder.require_unlocked()
         called, signed, signature = payload["method"], payload["signed"], payload["signature"]
@@ -107,15 +102,9 @@ class Calls:
         except _RefusedError as refused:
             self.denials.add(Entry(name, peer, decision="deny", rule=refused.rule, client=refused.client))
             raise RequestRefusedError from None
-        caller = self._permitted(unlocked, method, Caller(client, peer, request, name, rule=""))
+        caller = self._permitted(unlocked, method, Caller(client, peer, request, name, "", number))
         answer = yield from self._run(method, unlocked, caller, message)
-        if not isinstance(answer, Released):
-            return self._seal(unlocked, request, signed, signature, answer)
-        try:
-            sealed = self._seal(unlocked, request, signed, signature, answer.plain)
-        finally:
-            yield from self._holder.finish_commit(answer.pending)
-        return sealed
+        return self._seal(unlocked, request, signed, signature, answer)
 
     def deny(self, caller: Caller, rule: str, *, exchange: str = "", configuration: str = "") -> None:
         """Writes the denial of a proved client to the audit."""
@@ -135,7 +124,8 @@ class Calls:
     def _permitted(self, unlocked: Unlocked, method: Method, caller: Caller) -> Caller:
         """Returns the caller as the allowlist has it at this moment, with the rule that lets it use the method."""
         client = unlocked.allowlist.client(caller.client.client) or caller.client
-        caller = dataclasses.replace(caller, client=client)
+        if client is not caller.client:
+            caller = dataclasses.replace(caller, client=client)
         if client.state != ClientState.ACTIVE:
             self.deny(caller, f"client-{client.state.lower()}")
             raise RequestRefusedError

@@ -125,7 +125,15 @@ class Ledger:
 
     def holds(self, row: Row) -> bool:
         """Says whether a row is the one last written."""
-        return integrity.row_tag(self._row_key, row.table, row.values())[1] in self._current
+        return self.element(row) in self._current
+
+    def element(self, row: Row) -> bytes:
+        """Returns what stands for a row in the sum."""
+        return integrity.row_tag(self._row_key, row.table, row.values())[1]
+
+    def has(self, element: bytes) -> bool:
+        """Says whether the row of an element is the one last written."""
+        return element in self._current
 
     def change(
         self,

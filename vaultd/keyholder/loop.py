@@ -42,13 +42,6 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The answer to a request that `Loop.ask` has sent already."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
 class Work:
     """A function for a thread of its own: Argon2id, which takes a second without the GIL."""
 
@@ -64,7 +57,7 @@ class Loop:
     """Runs until `leave` is called, or the link ends and `lost` ends the process.
 
     Attributes:
-        requests: What the server may ask, name to handler.
+        requests: What the server may ask: name to what makes the task of a request from its number and its payload.
         lost: Called when the link has ended, before what waits for its answers fails. By default nobody is left to hold
             keys for.
         tick: Called once a second.
@@ -74,7 +67,6 @@ class Loop:
         self._link: socket.socket | None = None
         self._greeter: Task | None = None
         self._serving = False
-        self._unanswerable = 0
         self._decoder = protocol.Decoder()
         self._frames: deque[tuple[int, int, str, Any]] = deque()
         self._out = bytearray()
@@ -88,7 +80,7 @@ class Loop:
         self._turn_taken = False
         self._turns: deque[tuple[Task, Callable[[Any, BaseException | None], None]]] = deque()
         self._leave_by = math.inf
-        self.requests: dict[str, Callable[[Any], Task]] = {}
+        self.requests: dict[str, Callable[[int, Any], Task]] = {}
         self.lost: Callable[[], None] = lambda: os._exit(0)
         self.tick: Callable[[], None] = lambda: None
 
@@ -115,18 +107,6 @@ class Loop:
     def start(self, task: Task, finish: Callable[[Any, BaseException | None], None]) -> None:
         """Runs a task; `finish` gets its result or its error."""
         self._resume(task, finish, None, None)
-
-    def ask(self, name: str, payload: Any) -> Answer:
-        """Sends a request and returns at once: the task works on while the server does, then yields the `Answer`.
-
-        It must be yielded before the task ends or yields anything else.
-        """
-        self._number += 1
-        number = self._number
-        if self._link is None:
-            self._unanswerable = number
-        self._send(protocol.REQUEST, number, name, payload)
-        return Answer(number)
 
     def event(self, name: str, payload: Any) -> None:
         """Tells the server something it did not ask for."""
@@ -195,10 +175,13 @@ class Loop:
             case Ask() if not self._serving and task is not self._greeter:
                 self._done.append((task, finish, None, _gone()))
             case Ask(name=name, payload=payload, timeout=timeout):
-                answer = self.ask(name, payload)
-                self._await(answer.number, task, finish, math.inf if timeout is None else time.monotonic() + timeout)
-            case Answer(number=number):
-                self._await(number, task, finish, math.inf)
+                self._number += 1
+                self._send(protocol.REQUEST, self._number, name, payload)
+                if self._link is None:  # It ended just then.
+                    self._done.append((task, finish, None, _gone()))
+                else:
+                    deadline = math.inf if timeout is None else time.monotonic() + timeout
+                    self._asked[self._number] = task, finish, deadline
             case Work(function=function):
                 self._start_work(task, finish, function)
             case Turn() if self._turn_taken:
@@ -208,14 +191,6 @@ class Loop:
                 self._resume(task, finish, None, None)
             case _:
                 raise AssertionError("a task yielded what it must not")
-
-    def _await(
-        self, number: int, task: Task, finish: Callable[[Any, BaseException | None], None], deadline: float
-    ) -> None:
-        if number <= self._unanswerable:
-            self._done.append((task, finish, None, _gone()))
-        else:
-            self._asked[number] = (task, finish, deadline)
 
     def _start_work(
         self, task: Task, finish: Callable[[Any, BaseException | None], None], function: Callable[[], Any]
@@ -281,7 +256,6 @@ class Loop:
         self._selector.unregister(self._link)
         self._link.close()
         self._link, self._greeter, self._serving = None, None, False
-        self._unanswerable = self._number
         self._frames.clear()
         self._out.clear()
         asked, self._asked = self._asked, {}
@@ -323,7 +297,7 @@ class Loop:
         if kind == protocol.REQUEST:
             if name not in protocol.SERVER_REQUESTS or name not in self.requests:
                 raise ProtocolViolationError
-            task, link = self.requests[name](payload), self._link
+            task, link = self.requests[name](number, payload), self._link
             if name == "hello":
                 self._greeter = task
             self.start(task, lambda result, error: self._answer(link, number, name, result, error))

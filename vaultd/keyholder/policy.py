@@ -6,6 +6,7 @@ A permission is for administration, a grant for plaintext: operation x exchange 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from vaultd.keyholder.rates import Rates
 from vaultd.model import EVERYTHING, PERMISSIONS, REVEAL, ClientRow, ClientState, GrantRow
@@ -30,7 +31,12 @@ class Decision:
 
 def permissions(client: ClientRow) -> frozenset[str]:
     """Returns the administrative permissions of a client."""
-    return frozenset(json.loads(client.permissions))
+    return _parsed(client.permissions)
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> frozenset[str]:
+    return frozenset(json.loads(text))
 
 
 def holds(client: ClientRow, permission: str) -> bool:

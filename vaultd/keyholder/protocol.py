@@ -13,6 +13,7 @@ import msgpack
 from vaultd.errors import ProtocolViolationError
 from vaultd.limits import MAX_LINK_FRAME
 from vaultd.model import VaultState
+from vaultd.packing import PACK_BUFFER
 
 REQUEST, RESULT, ERROR, EVENT = range(4)
 
@@ -50,7 +51,7 @@ EVENTS = frozenset({"state", "locking"})
 
 def encode(kind: int, number: int, name: str, payload: Any) -> bytes:
     """Returns one frame; ProtocolViolationError where it would be longer than `limits.MAX_LINK_FRAME`."""
-    body: bytes = msgpack.packb([kind, number, name, payload])
+    body: bytes = msgpack.packb([kind, number, name, payload], buf_size=PACK_BUFFER)
     if len(body) > MAX_LINK_FRAME:
         raise ProtocolViolationError("a link frame would be too long")
     return len(body).to_bytes(4, "big") + body

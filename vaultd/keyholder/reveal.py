@@ -14,7 +14,7 @@ from vaultd.errors import (
     RateLimitedError,
 )
 from vaultd.keyholder import exchanges, policy, records
-from vaultd.keyholder.calls import Caller, Released
+from vaultd.keyholder.calls import Caller
 from vaultd.keyholder.clock import boot_ns
 from vaultd.keyholder.loop import Task
 from vaultd.keyholder.secretmem import SecretBuffer
@@ -30,13 +30,10 @@ _TRIES = 3
 
 
 def reveal(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.RevealCredentialRequest) -> Task:
-    """Returns a serialized RevealCredentialResponse in a secret buffer, to be released once its entry is durable."""
+    """Returns a serialized RevealCredentialResponse in a secret buffer."""
     records.configuration(request.configuration)
+    exchange = yield from _find(holder, unlocked, request)
     for _ in range(_TRIES):
-        try:
-            exchange = yield from exchanges.find(holder, unlocked, request.exchange)
-        except ExchangeNotFoundError:
-            exchange = None
         _may_reveal(holder, unlocked, caller, exchange, request.configuration)
         if exchange is None:
             raise ExchangeNotFoundError
@@ -46,7 +43,9 @@ def reveal(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Re
             where = {"exchange": exchange.exchange, "configuration": request.configuration}
             holder.calls.deny(caller, "no-credential", **where)
             raise
-        if unlocked.ledger.holds(exchange):
+        # It may have been changed while the server was asked for its credential.
+        before, exchange = exchange, (yield from _find(holder, unlocked, request))
+        if exchange == before:
             break
     else:
         raise EtagMismatchError
@@ -56,10 +55,18 @@ def reveal(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Re
     if decision.grant is not None:
         unlocked.rates.use(decision.grant, boot_ns())
     where = {"exchange": exchange.exchange, "configuration": request.configuration}
-    plain = _decrypt(holder, unlocked, exchange, row)
-    # The entry is on its way to the disk while the answer is sealed; calls.py lets the answer go once it is there.
     entry = caller.entry(rule=decision.rule, version=row.version, **where)
-    return Released(plain, holder.begin_commit(unlocked, entry))
+    # On its way to the disk while the answer is made, which leaves only once the entry is there.
+    holder.begin_commit(unlocked, entry, caller.number)
+    return _decrypt(holder, unlocked, exchange, row)
+
+
+def _find(holder: Keyholder, unlocked: Unlocked, request: pb.RevealCredentialRequest) -> Task:
+    """Returns the exchange, or None: who may reveal nothing is not told which exchanges there are."""
+    try:
+        return (yield from exchanges.find(holder, unlocked, request.exchange))
+    except ExchangeNotFoundError:
+        return None
 
 
 def _may_reveal(

@@ -85,7 +85,7 @@ class _Servers:
 
     def attached(self, peer: PeerFacts | None) -> None:
         """There is a server at the other end; `peer` where it has connected."""
-        self._holder.loop.requests = {"hello": lambda payload: self._greet(payload, peer)}
+        self._holder.loop.requests = {"hello": lambda _number, payload: self._greet(payload, peer)}
 
     def _greet(self, payload: Any, peer: PeerFacts | None) -> Task:
         holder, loop = self._holder, self._holder.loop
@@ -100,7 +100,7 @@ class _Servers:
         self._unlock_socket.open()
         return answer
 
-    def _settings(self, payload: Any) -> Task:
+    def _settings(self, _number: int, payload: Any) -> Task:
         yield from ()
         settings(self._holder, payload)
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from vaultd.errors import (
@@ -19,6 +20,7 @@ from vaultd.keyholder.process import Held
 log = logging.getLogger(__name__)
 
 Answerer = Callable[[str, Any], Awaitable[Any]]
+Committer = Callable[[Any, Callable[[Exception | None], None]], None]
 
 
 class Stub:
@@ -26,19 +28,29 @@ class Stub:
 
     Args:
         answer: Answers a request of the keyholder, by name and payload.
+        commit: Begins a change, in the order of the calls; tells its second argument None when the change is durable, or
+            what went wrong.
         event: Takes what the keyholder says unasked.
         gone: Called once, when the link has ended for whatever reason.
     """
 
     def __init__(
-        self, process: Held, answer: Answerer, event: Callable[[str, Any], None], gone: Callable[["Stub"], None]
+        self,
+        process: Held,
+        answer: Answerer,
+        commit: Committer,
+        event: Callable[[str, Any], None],
+        gone: Callable[["Stub"], None],
     ) -> None:
         self.process = process
         self._answer = answer
+        self._commit = commit
         self._event = event
         self._gone = gone
         self._number = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._pending: dict[int, _Pending] = {}
+        """By number of the request: an answer that must not leave before a change is durable."""
         self._transport: asyncio.Transport | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -84,6 +96,9 @@ class Stub:
         if kind == protocol.REQUEST:
             if name not in protocol.KEYHOLDER_REQUESTS:
                 raise ProtocolViolationError
+            if name == "commit":
+                self._begin_commit(number, payload)
+                return
             task = asyncio.get_running_loop().create_task(self._serve(number, name, payload))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -92,12 +107,16 @@ class Stub:
                 raise ProtocolViolationError
             self._event(name, payload)
         else:
-            future = self._waiting.get(number)
-            if future is not None and not future.done():
-                if kind == protocol.RESULT:
-                    future.set_result(payload)
-                else:
-                    future.set_exception(from_wire(payload if isinstance(payload, dict) else {}))
+            pending = self._pending.get(number)
+            if kind == protocol.ERROR:
+                self._pending.pop(number, None)
+                self._settle(number, None, from_wire(payload if isinstance(payload, dict) else {}))
+            elif pending is None:
+                self._settle(number, payload, None)
+            else:
+                # The keyholder has made the answer while its audit entry goes to the disk.
+                pending.answer = payload
+                self._let_go(number, pending)
 
     def lost(self) -> None:
         """The link has ended."""
@@ -106,14 +125,48 @@ class Stub:
                 future.set_exception(KeyholderUnavailableError())
         self._gone(self)
 
+    def _settle(self, number: int, result: Any, error: BaseException | None) -> None:
+        future = self._waiting.get(number)
+        if future is None or future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    def _begin_commit(self, number: int, payload: Any) -> None:
+        pending = _Pending()
+        call = payload.get("answer") if isinstance(payload, dict) else None
+        if call is not None:
+            self._pending[call] = pending
+
+        def done(error: Exception | None) -> None:
+            pending.done, pending.error = True, error
+            if call is not None:
+                self._let_go(call, pending)
+            answer = (protocol.RESULT, None) if error is None else (protocol.ERROR, _wire("commit", error))
+            # After the answer of the call, for which somebody waits.
+            asyncio.get_running_loop().call_soon(self._send, answer[0], number, "commit", answer[1])
+
+        try:
+            self._commit(payload, done)
+        except Exception as error:  # noqa: BLE001  the keyholder must get an answer
+            done(error)
+
+    def _let_go(self, call: int, pending: "_Pending") -> None:
+        """Hands an answer out once it is there and its change durable; where that failed, the error in its place."""
+        if pending.answer is not None and pending.done:
+            self._pending.pop(call, None)
+            self._settle(call, pending.answer, pending.error)
+
     async def _serve(self, number: int, name: str, payload: Any) -> None:
         try:
             kind, result = protocol.RESULT, await self._answer(name, payload)
-        except VaultError as error:
-            kind, result = protocol.ERROR, error.to_wire()
-        except Exception as error:  # noqa: BLE001  the keyholder must get an answer; the text may hold values
-            log.error("answering %s failed: %s", name, type(error).__name__)  # noqa: TRY400
-            kind, result = protocol.ERROR, StoreUnavailableError().to_wire()
+        except Exception as error:  # noqa: BLE001  the keyholder must get an answer
+            kind, result = protocol.ERROR, _wire(name, error)
+        self._send(kind, number, name, result)
+
+    def _send(self, kind: int, number: int, name: str, result: Any) -> None:
         try:
             frame = protocol.encode(kind, number, name, result)
         except ProtocolViolationError:
@@ -121,6 +174,21 @@ class Stub:
             frame = protocol.encode(protocol.ERROR, number, name, StoreDamagedError("a row is too large").to_wire())
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frame)
+
+
+def _wire(name: str, error: BaseException) -> Any:
+    """Returns an error as it crosses the link; of one that is none of ours only the type is logged, its text may hold values."""
+    if isinstance(error, VaultError):
+        return error.to_wire()
+    log.error("answering %s failed: %s", name, type(error).__name__)
+    return StoreUnavailableError().to_wire()
+
+
+@dataclass(slots=True)
+class _Pending:
+    answer: Any = None
+    done: bool = False
+    error: Exception | None = None
 
 
 class _Link(asyncio.Protocol):

@@ -21,7 +21,7 @@ from vaultd.keyholder.allowlist import Allowlist
 from vaultd.keyholder.clock import Clock, boot_ns
 from vaultd.keyholder.keys import Keys
 from vaultd.keyholder.ledger import Entry, Ledger, Place
-from vaultd.keyholder.loop import Answer, Ask, Loop, Task
+from vaultd.keyholder.loop import Ask, Loop, Task
 from vaultd.keyholder.nonces import Nonces
 from vaultd.keyholder.rates import Rates
 from vaultd.keyholder.recent import Recent
@@ -51,15 +51,6 @@ class Unlocked:
     recent: Recent = field(default_factory=Recent)
     seal_key: bytes = b""
     since_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """An audit entry on its way to the disk."""
-
-    ledger: Ledger
-    number: int
-    answer: Answer
 
 
 class Keyholder:
@@ -183,19 +174,21 @@ class Keyholder:
         yield from self._settle(ledger, ledger.changes, Ask("commit", payload, timeout))
         self._take(unlocked, [new for _, new in puts], deletes)
 
-    def begin_commit(self, unlocked: Unlocked, entry: Entry) -> Pending:
-        """Sends an audit entry to the disk and returns at once; `finish_commit` must follow, whatever happens."""
+    def begin_commit(self, unlocked: Unlocked, entry: Entry, call: int) -> None:
+        """Sends an audit entry to the disk and returns at once.
+
+        Args:
+            call: Number of the server's request. Its answer does not leave before the entry is on the disk: the server
+                holds it back (stub.py), and drops it for the error of the commit where that fails.
+        """
         ledger = unlocked.ledger
         payload = ledger.change(entry, unlocked.clock.now_ms())
-        return Pending(ledger, ledger.changes, self.loop.ask("commit", payload))
+        payload["answer"] = call
+        self.loop.start(self._settle(ledger, ledger.changes, Ask("commit", payload)), _told_by_server)
 
-    def finish_commit(self, pending: Pending) -> Task:
-        """Waits until the entry is on the disk; errors as `commit`."""
-        yield from self._settle(pending.ledger, pending.number, pending.answer)
-
-    def _settle(self, ledger: Ledger, number: int, step: Ask | Answer) -> Task:
+    def _settle(self, ledger: Ledger, number: int, commit: Ask) -> Task:
         try:
-            yield step
+            yield commit
         except BaseException as error:
             oldest = ledger.failed(number)
             if oldest and isinstance(error, VaultError) and OUT_OF_ORDER in error.metadata:
@@ -237,7 +230,7 @@ class Keyholder:
         rows = yield from self.fetch(unlocked, kind, name, payload)
         if len(rows) != 1:
             return None
-        unlocked.recent.put((name, wanted), rows[0])
+        unlocked.recent.put((name, wanted), rows[0], unlocked.ledger)
         return rows[0]
 
     def fetch(self, unlocked: Unlocked, kind: type[Row], name: str, payload: Any) -> Task:
@@ -255,6 +248,10 @@ class Keyholder:
             ):
                 return rows
         raise StoreDamagedError(f"a row of {kind.table} is not the one last written")
+
+
+def _told_by_server(_result: object, _error: BaseException | None) -> None:
+    """Whoever waits for the answer gets the error of the commit from the server."""
 
 
 def canonical_json(value: Any) -> str:

@@ -117,7 +117,7 @@ class Custody:
     async def _adopt(self, process: Held) -> None:
         self._started = time.monotonic()
         self._cause = ""
-        stub = Stub(process, self._rows, self._event, self._gone)
+        stub = Stub(process, self._rows, self._rows.commit, self._event, self._gone)
         try:
             await stub.start()
             vault, failures = await self._store.read(

@@ -7,12 +7,11 @@ Limit: uids that work together have as many turns as there are of them.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Hashable
 
 
 class Turns:
-    """So many turns for everyone; `of` waits for one of theirs.
+    """So many turns for everyone; `take` waits for one of theirs, `give_back` must follow.
 
     Args:
         each: Turns that one has at the same time.
@@ -26,15 +25,24 @@ class Turns:
     def __len__(self) -> int:
         return len(self._semaphores)
 
-    @asynccontextmanager
-    async def of(self, who: Hashable) -> AsyncIterator[None]:
-        """Holds a turn of `who` within the context."""
-        semaphore = self._semaphores.setdefault(who, asyncio.Semaphore(self._each))
+    async def take(self, who: Hashable) -> None:
+        """Waits until `who` has a turn; where that is cancelled, there is none to give back."""
+        semaphore = self._semaphores.get(who)
+        if semaphore is None:
+            semaphore = self._semaphores[who] = asyncio.Semaphore(self._each)
         self._present[who] += 1
         try:
-            async with semaphore:
-                yield
-        finally:
-            self._present[who] -= 1
-            if not self._present[who]:
-                del self._semaphores[who], self._present[who]
+            await semaphore.acquire()
+        except BaseException:
+            self._leave(who)
+            raise
+
+    def give_back(self, who: Hashable) -> None:
+        """Ends a turn."""
+        self._semaphores[who].release()
+        self._leave(who)
+
+    def _leave(self, who: Hashable) -> None:
+        self._present[who] -= 1
+        if not self._present[who]:
+            del self._semaphores[who], self._present[who]

@@ -111,14 +111,19 @@ class GrpcServer:
         self, handle: Callable[[Any, Any], Awaitable[Any]], *, signed: bool
     ) -> Callable[[Any, Any], Awaitable[Any]]:
         """Turns every error into a status; nothing of a foreign exception leaves the process."""
+        turns = self._turns[signed]
 
         async def guarded(request: Any, context: Any) -> Any:
             try:
                 if request is None:
                     raise RecordInvalidError("the request is not the message of this method")
                 peer = self._table.lookup(context.peer())
-                async with self._turns[signed].of(peer.uid if peer else None):
+                uid = peer.uid if peer else None
+                await turns.take(uid)
+                try:
                     return await handle(request, context)
+                finally:
+                    turns.give_back(uid)
             except VaultError as error:
                 await status.abort(context, error)
             except grpc.aio.AbortError:

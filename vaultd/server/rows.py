@@ -30,7 +30,6 @@ class Rows:
             "page": self._page,
             "pages-sound": self._pages_sound,
             "audit-facts": self._audit_facts,
-            "commit": self._commit,
             "stage": self._stage,
             "exchange": self._exchange,
             "exchange-by-name": self._exchange_by_name,
@@ -101,7 +100,8 @@ class Rows:
             self._staged = []
         self._staged += [Put(*put) for put in payload["puts"]]
 
-    async def _commit(self, payload: Any) -> None:
+    def commit(self, payload: Any, done: Callable[[Exception | None], None]) -> None:
+        """Begins a change. `done` gets None when it is on the disk and `changed` was told, or what went wrong."""
         puts = [Put(*put) for put in payload["puts"]]
         if payload.get("staged"):
             puts, self._staged = self._staged, []
@@ -112,8 +112,13 @@ class Rows:
             puts,
             [Delete(*delete) for delete in payload["deletes"]],
         )
-        await self._store.commit(change)
-        self._changed(change)
+
+        def committed(error: Exception | None) -> None:
+            if error is None:
+                self._changed(change)
+            done(error)
+
+        self._store.commit(change, committed)
 
     async def _exchange(self, reference: str) -> list[Any]:
         try:

@@ -74,7 +74,7 @@ class Change:
 
 @dataclass(slots=True)
 class _Job:
-    future: "asyncio.Future[Any]"
+    done: Callable[[Any, Exception | None], None]
     read: Callable[[sqlite3.Connection], Any] | None = None
     change: Change | None = None
 
@@ -118,19 +118,30 @@ class Store:
         if quick and not self._waiting and self._database is not None:
             return cast("T", self._run_read(query))
         future: asyncio.Future[T] = self._loop.create_future()
-        self._ask(_Job(future, read=query))
+
+        def done(result: Any, error: Exception | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        self._ask(_Job(done, read=query))
         return await future
 
-    async def commit(self, change: Change) -> None:
-        """Makes a change durable; when this returns, it is on the disk.
+    def commit(self, change: Change, done: Callable[[Exception | None], None]) -> None:
+        """Makes a change durable.
 
-        Raises:
+        Args:
+            change: Comes after all that was asked for before it.
+            done: Called in the event loop: with None when the change is on the disk, or with what went wrong.
+
+        Errors:
             StoreFullError, StoreUnavailableError, StoreDamagedError: The change did not happen; with OUT_OF_ORDER in the
                 metadata, it may have, and only opening the vault again tells.
         """
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._ask(_Job(future, change=change))
-        await future
+        self._ask(_Job(done=lambda _, error: done(error), change=change))
 
     def _ask(self, job: _Job) -> None:
         self._waiting += 1
@@ -239,12 +250,7 @@ class Store:
         def deliver() -> None:
             self._waiting -= len(jobs)
             for job in jobs:
-                if job.future.done():
-                    continue
-                if error is not None:
-                    job.future.set_exception(error)
-                else:
-                    job.future.set_result(result)
+                job.done(result, error)
 
         self._loop.call_soon_threadsafe(deliver)
 
