@@ -83,6 +83,8 @@ ROWS_PER_PAGE: Final = 2_000
 """Rows in one link frame while the store is read at unlock: about 1 MiB."""
 PAGE_BYTES: Final = 4 * MIB
 """A page of large rows ends here, far below MAX_LINK_FRAME."""
+ROWS_PER_FETCH: Final = 250
+"""Rows taken from SQLite at a time. So many of the largest, 24 KiB each, pass PAGE_BYTES by no more than 6 MiB."""
 
 # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -235,5 +237,7 @@ RECENT_ROWS: Final = 1_024
 
 GROUP_COMMIT: Final = 64
 """Changes that share one transaction, and so one sync, when they wait at the same time."""
+PAGE_CACHE_KIB: Final = 16 * KIB
+"""SQLite's page cache. Its own, 2 MiB, holds less than the indexes of 100,000 exchanges, which every unlock and write reads."""
 EXCHANGE_CACHE: Final = 4_096
 """Masked exchanges kept serialized in the server, about 1 KiB each."""

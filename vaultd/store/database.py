@@ -23,6 +23,7 @@ from vaultd.errors import (
     StoreUnavailableError,
     VaultError,
 )
+from vaultd.limits import PAGE_CACHE_KIB
 from vaultd.model import TAGGED
 from vaultd.store.migrations import MIGRATION_SET, SCHEMA_VERSION, migrations
 
@@ -115,6 +116,7 @@ def _prepare(connection: sqlite3.Connection) -> Database:
         "cell_size_check=ON",
         "secure_delete=ON",
         "temp_store=MEMORY",
+        f"cache_size=-{PAGE_CACHE_KIB}",
         "foreign_keys=ON",
     ):
         connection.execute(f"PRAGMA {pragma}")

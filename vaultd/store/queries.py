@@ -18,7 +18,7 @@ from vaultd.model import (
     SlotRow,
     VaultRow,
 )
-from vaultd.packing import pack_row
+from vaultd.packing import row_packer
 
 R = TypeVar("R", bound=Row)
 
@@ -73,18 +73,21 @@ def page(connection: sqlite3.Connection, kind: type[Row], after: int) -> tuple[l
 
     At most `limits.ROWS_PER_PAGE` rows, fewer where they are large: a page fits a link frame.
     """
-    sql = f'SELECT rowid, {columns(kind)}, tag FROM "{kind.table}" WHERE rowid > ? ORDER BY rowid LIMIT ?'  # noqa: S608
+    sql = (
+        f"SELECT '{kind.table}', {columns(kind)}, tag, rowid"  # noqa: S608  fixed names
+        f' FROM "{kind.table}" WHERE rowid > ? ORDER BY rowid LIMIT ?'
+    )
+    pack = row_packer()
     rows: list[bytes] = []
     tags: list[bytes] = []
     size = 0
-    for values in connection.execute(sql, (after, limits.ROWS_PER_PAGE)):
-        packed = pack_row(kind.table, values[1:-1])
-        rows.append(packed)
-        tags.append(values[-1])
-        after = values[0]
-        size += len(packed)
-        if size > limits.PAGE_BYTES:
-            break
+    cursor = connection.execute(sql, (after, limits.ROWS_PER_PAGE))
+    while size < limits.PAGE_BYTES and (found := cursor.fetchmany(limits.ROWS_PER_FETCH)):
+        packed = [pack(values[:-2]) for values in found]
+        rows += packed
+        tags += [values[-2] for values in found]
+        after = found[-1][-1]
+        size += sum(map(len, packed))
     return rows, tags, after
 
 
