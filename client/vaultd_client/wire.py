@@ -7,6 +7,7 @@ Ed25519 (RFC 8032) and HPKE (RFC 9180: base mode, X25519, HKDF-SHA256, AES-256-G
 import hashlib
 import struct
 import time
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -102,9 +103,7 @@ def open_reply(
     """
     context = REPLY_MAGIC + hashed
     try:
-        Ed25519PublicKey.from_public_bytes(identity).verify(
-            signature, context + struct.pack(">I", len(sealed)) + sealed
-        )
+        _public_key(identity).verify(signature, context + struct.pack(">I", len(sealed)) + sealed)
     except (InvalidSignature, ValueError) as error:
         raise UntrustedVaultError("the reply is not signed by the pinned vault") from error
     try:
@@ -121,8 +120,7 @@ def verify_seal_key(*, identity: bytes, vault_id: bytes, epoch: bytes, seal_key:
     """
     try:
         _check({16: (vault_id, epoch), 32: (seal_key,)})
-        vault = Ed25519PublicKey.from_public_bytes(identity)
-        vault.verify(signature, SEAL_KEY_MAGIC + vault_id + epoch + seal_key)
+        _public_key(identity).verify(signature, SEAL_KEY_MAGIC + vault_id + epoch + seal_key)
     except (InvalidSignature, ValueError) as error:
         raise UntrustedVaultError("the seal key is not signed by the pinned vault") from error
 
@@ -148,6 +146,11 @@ def seal_fields(plaintext: bytes, *, seal_key: bytes, info: bytes) -> bytes:
         return _SUITE.encrypt(plaintext, X25519PublicKey.from_public_bytes(seal_key), info=info)
     except ValueError as error:
         raise UntrustedVaultError("the seal key is not a usable key") from error
+
+
+@lru_cache(maxsize=16)
+def _public_key(identity: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(identity)
 
 
 def _check(parts: dict[int, tuple[bytes, ...]]) -> None:

@@ -1,34 +1,17 @@
-"""Figures of vaultd itself: memory, start, unlock, lock, and how they grow with the number of exchanges."""
+"""Figures of vaultd itself: memory, start, unlock, lock."""
 
 import os
 import re
 import select
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from argon2.low_level import Type, hash_secret_raw
 
-from tests.benchmarks.load import operation
-from tests.benchmarks.timing import in_turns
-from tests.support.bulk import fill
+from tests.benchmarks.timing import Latency, latency
 from tests.support.daemon import CHEAP, PASSPHRASE, Daemon, new_daemon
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Figures at one number of exchanges: microseconds, and milliseconds for unlock beyond Argon2id."""
-
-    exchanges: int
-    get_us: float
-    list_us: float
-    write_us: float
-    reveal_us: float
-    unlock_beyond_ms: float
-    server_mb: float
-    keyholder_mb: float
 
 
 def resident_mb(pid: int) -> float:
@@ -55,19 +38,23 @@ def timed_ms(work: Callable[[], object]) -> float:
     return (time.perf_counter() - began) * 1e3
 
 
-def unlock_beyond_ms(daemon: Daemon, times: int = 5) -> float:
-    """Returns the median of unlock less bare Argon2id, taken in turns. Leaves the vault unlocked."""
+def unlock_beyond_ms(daemon: Daemon, times: int) -> list[float]:
+    """Returns the times of unlock less bare Argon2id, taken in turns, in milliseconds. Leaves the vault unlocked."""
     beyond = []
-    with daemon.unlocker() as unlocker:
-        unlocked = unlocker.status().state == "UNLOCKED"
-    if unlocked:
-        lock_ms(daemon)
     for _ in range(times):
+        unlocked_lock_ms(daemon)
         bare = argon2_ms()
         beyond.append(timed_ms(daemon.unlock) - bare)
-        lock_ms(daemon)
-    daemon.unlock()
-    return statistics.median(beyond)
+    return beyond
+
+
+def unlocked_lock_ms(daemon: Daemon) -> float:
+    """Returns `lock_ms` of a vault that may be locked already."""
+    with daemon.unlocker() as unlocker:
+        state = unlocker.status().state
+    if state != "UNLOCKED":
+        daemon.unlock()
+    return lock_ms(daemon)
 
 
 def lock_ms(daemon: Daemon) -> float:
@@ -98,57 +85,6 @@ def start_ms() -> float:
         return (time.perf_counter() - began) * 1e3
 
 
-def at_size(count: int, rounds: int) -> Size:
-    """Returns the figures of a vault of that many exchanges."""
-    with new_daemon() as daemon:
-        daemon.start()
-        daemon.initialize()
-        daemon.add_exchange()
-        daemon.stop()
-        fill(daemon, count - 1)
-        daemon.start(timeout=120)
-        beyond = unlock_beyond_ms(daemon)
-        socket = str(daemon.runtime / "vaultd.sock")
-        with daemon.admin() as admin:
-            number = iter(range(1_000_000))
-            taken = in_turns(
-                {
-                    "get": operation("get", socket),
-                    "list": lambda: admin_page(daemon),
-                    "write": lambda: admin.update_exchange("binance-main", labels={"n": str(next(number))}),
-                    "reveal": lambda: admin.reveal("binance-main", "read"),
-                },
-                rounds,
-                20,
-            )
-        return Size(
-            count,
-            taken["get"].p50,
-            taken["list"].p50,
-            taken["write"].p50,
-            taken["reveal"].p50,
-            beyond,
-            resident_mb(daemon.pid),
-            resident_mb(daemon.keyholder_pid),
-        )
-
-
-def admin_page(daemon: Daemon) -> bytes:
-    """Lists the first hundred exchanges."""
-    return _lister(str(daemon.runtime / "vaultd.sock"))(b"")
-
-
-def _lister(socket: str) -> Callable[[bytes], bytes]:
-    from tests.benchmarks import echo
-
-    if socket not in _LISTERS:
-        _LISTERS[socket] = echo.caller(Path(socket), "/vaultd.v1.ExchangeService/ListExchanges")
-    return _LISTERS[socket]
-
-
-_LISTERS: dict[str, Callable[[bytes], bytes]] = {}
-
-
-def as_dict(size: Size) -> dict[str, float]:
-    """Returns the figures for a JSON file."""
-    return asdict(size)
+def latency_ms(times: Iterable[float]) -> Latency:
+    """Returns the percentiles of a few times in milliseconds."""
+    return latency(list(times))
