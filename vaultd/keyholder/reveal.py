@@ -1,6 +1,7 @@
 """RevealCredential: the one request that plaintext answers."""
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from vaultd import limits
@@ -19,7 +20,7 @@ from vaultd.keyholder.clock import boot_ns
 from vaultd.keyholder.loop import Task
 from vaultd.keyholder.secretmem import SecretBuffer
 from vaultd.keyholder.vault import Keyholder, Unlocked
-from vaultd.kinds import Kind
+from vaultd.kinds import Catalogue, Kind
 from vaultd.model import CredentialRow, CredentialState, ExchangeRow, ExchangeState
 from vaultd_api.v1 import exchange_service_pb2 as pb
 
@@ -96,15 +97,17 @@ def _may_reveal(
     return decision
 
 
-def _head(holder: Keyholder, exchange: ExchangeRow, row: CredentialRow) -> bytes:
-    kind = holder.catalogue.stored(exchange.kind)
+@lru_cache(maxsize=limits.RECENT_ROWS)
+def _head(catalogue: Catalogue, exchange: ExchangeRow, configuration: str, version: int) -> bytes:
+    """Returns all of the answer that is no secret."""
+    kind = catalogue.stored(exchange.kind)
     return pb.RevealCredentialResponse(
         exchange=exchange.exchange,
         name=exchange.name,
         kind=exchange.kind,
         environment=exchange.environment,
-        configuration=row.configuration,
-        version=row.version,
+        configuration=configuration,
+        version=version,
         market_types=json.loads(exchange.market_types),
         **(use_of(kind, exchange.environment) if kind else {}),
     ).SerializeToString()
@@ -138,7 +141,7 @@ def _decrypt(
 ) -> SecretBuffer:
     """Appends the plaintext to the rest of the answer: serialized messages can be put together, in any order of fields."""
     length = aead.plaintext_length(row.ciphertext)
-    head = _head(holder, exchange, row) + _FIELDS_TAG + _varint(length)
+    head = _head(holder.catalogue, exchange, row.configuration, row.version) + _FIELDS_TAG + _varint(length)
     buffer = holder.memory.allocate(len(head) + length)
     try:
         buffer.view[: len(head)] = head
