@@ -2,12 +2,13 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from vaultd.errors import ExchangeNotFoundError
 from vaultd.model import TAGGED, AuditRow, IntegrityRow, Row
+from vaultd.packing import pack_row, unpack_row
 from vaultd.store import anchor, database, queries
 from vaultd.store.store import Change, Delete, Put, Store
 
@@ -21,7 +22,7 @@ class Rows:
     def __init__(self, store: Store, changed: Callable[[Change], None]) -> None:
         self._store = store
         self._changed = changed
-        self._staged: list[Put] = []
+        self._staged = _Staged()
         self._sound: asyncio.Future[None] | None = None
         self._ahead: tuple[tuple[str, int], asyncio.Future[tuple[list[bytes], list[bytes], int]]] | None = None
         self._answers: dict[str, Callable[[Any], Awaitable[Any]]] = {
@@ -97,14 +98,14 @@ class Rows:
     async def _stage(self, payload: Any) -> None:
         if payload["begin"]:
             self._ahead = None
-            self._staged = []
-        self._staged += [Put(*put) for put in payload["puts"]]
+            self._staged = _Staged()
+        self._staged.add(payload["puts"])
 
     def commit(self, payload: Any, done: Callable[[Exception | None], None]) -> None:
         """Begins a change. `done` gets None when it is on the disk and `changed` was told, or what went wrong."""
-        puts = [Put(*put) for put in payload["puts"]]
+        puts: Collection[Put] = [Put(*put) for put in payload["puts"]]
         if payload.get("staged"):
-            puts, self._staged = self._staged, []
+            puts, self._staged = self._staged, _Staged()
         change = Change(
             AuditRow.of(payload["audit"]),
             IntegrityRow.of(payload["integrity"]),
@@ -165,6 +166,28 @@ class Rows:
             decision=payload["decision"],
         )
         return [[row.values(), previous] for row, previous in await self._store.read(query)]
+
+
+class _Staged(Collection[Put]):
+    """Every row of the store, waiting for one commit: packed, for as objects they would take four times the memory."""
+
+    def __init__(self) -> None:
+        self._packed: list[bytes] = []
+
+    def add(self, puts: Sequence[Any]) -> None:
+        """Takes more rows in: table, columns and tag of each."""
+        self._packed += [pack_row(table, (*values, tag)) for table, values, tag in puts]
+
+    def __iter__(self) -> Iterator[Put]:
+        for packed in self._packed:
+            table, (*values, tag) = unpack_row(packed)
+            yield Put(table, values, tag)
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def __contains__(self, put: object) -> bool:
+        return any(put == each for each in self)
 
 
 def _looked_at(done: "asyncio.Future[Any]") -> None:

@@ -13,8 +13,9 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -56,7 +57,7 @@ class Change:
     audit: AuditRow
     integrity: IntegrityRow
     anchor: bytes
-    puts: Sequence[Put] = field(default=())
+    puts: Collection[Put] = field(default=())
     deletes: Sequence[Delete] = field(default=())
 
     @property
@@ -118,16 +119,7 @@ class Store:
         if quick and not self._waiting and self._database is not None:
             return cast("T", self._run_read(query))
         future: asyncio.Future[T] = self._loop.create_future()
-
-        def done(result: Any, error: Exception | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
-
-        self._ask(_Job(done, read=query))
+        self._ask(_Job(partial(_resolve, future), read=query))
         return await future
 
     def commit(self, change: Change, done: Callable[[Exception | None], None]) -> None:
@@ -135,11 +127,9 @@ class Store:
 
         Args:
             change: Comes after all that was asked for before it.
-            done: Called in the event loop: with None when the change is on the disk, or with what went wrong.
-
-        Errors:
-            StoreFullError, StoreUnavailableError, StoreDamagedError: The change did not happen; with OUT_OF_ORDER in the
-                metadata, it may have, and only opening the vault again tells.
+            done: Called in the event loop, and must not raise: with None when the change is on the disk, or else with
+                StoreFullError, StoreUnavailableError or StoreDamagedError: it did not happen. With OUT_OF_ORDER in the metadata, it
+                may have, and only opening the vault again tells.
         """
         self._ask(_Job(done=lambda _, error: done(error), change=change))
 
@@ -364,6 +354,11 @@ class Store:
         else:
             self.anchor_trouble = ""
         self._pending_anchor = b""
+
+
+def _resolve(future: "asyncio.Future[T]", result: T, error: Exception | None) -> None:
+    if not future.done():
+        future.set_result(result) if error is None else future.set_exception(error)
 
 
 def _apply(connection: sqlite3.Connection, change: Change) -> None:
