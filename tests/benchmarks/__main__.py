@@ -84,7 +84,7 @@ def _latencies(daemon: Daemon, missing: dict[str, str], *, quick: bool) -> list[
                 theirs[peer] = make(place)
             except peers.Missing as absent:
                 missing[peer] = str(absent)
-        taken |= in_turns(theirs, 2 if quick else 10, 2 if quick else 5)
+        taken |= in_turns(theirs, 2 if quick else 10, 2)
     floor = taken["grpcio echo, aio server"].p50
     targets = {"vaultd: masked get": 1.4, "vaultd: reveal, audit durable": 2.5}
     return [Line(name, each.p50, "us", each.p99, each.p50 / floor, targets.get(name)) for name, each in taken.items()]
