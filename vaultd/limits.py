@@ -237,7 +237,8 @@ RECENT_ROWS: Final = 1_024
 
 GROUP_COMMIT: Final = 64
 """Changes that share one transaction, and so one sync, when they wait at the same time."""
-PAGE_CACHE_KIB: Final = 16 * KIB
-"""SQLite's page cache. Its own, 2 MiB, holds less than the indexes of 100,000 exchanges, which every unlock and write reads."""
+PAGE_CACHE_KIB: Final = 8 * KIB
+"""SQLite's page cache. Its own, 2 MiB, holds less of the indexes of 100,000 exchanges, which every unlock and write reads; with
+16 the server would come near the 90 MB that it may take."""
 EXCHANGE_CACHE: Final = 4_096
 """Masked exchanges kept serialized in the server, about 1 KiB each."""
