@@ -11,6 +11,7 @@ import pytest
 from tests.support.daemon import READ_PAIR, WRITE_PAIR, Daemon, new_daemon
 from tests.support.refusals import refused
 from tests.support.stores import everything
+from vaultd.model import CredentialRow
 from vaultd_client import VaultClient
 from vaultd_client.models import Exchange
 
@@ -203,7 +204,8 @@ def test_what_is_never_revealed_again_is_in_no_file_any_more(vault: Daemon, how:
 
     vault.stop()
     rows = everything(vault.database)["credentials"]
-    blobs = [value for row in rows for value in (row[7], row[8])]
+    data_key, ciphertext = map(CredentialRow.columns().index, ("wrapped_data_key", "ciphertext"))
+    blobs = [value for row in rows for value in (row[data_key], row[ciphertext])]
     assert len(blobs) == 4
     assert all(blob in held() for blob in blobs), "the control: they are there before"  # type: ignore[operator]
     vault.start()

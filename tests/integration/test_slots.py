@@ -12,6 +12,7 @@ from tests.support.daemon import CHEAP, PASSPHRASE, READ_PAIR, RECOVERY, WRITE_P
 from tests.support.processes import status_of
 from tests.support.refusals import refused
 from tests.support.stores import MACHINE_KEY, Files, editing, everything, history
+from vaultd.model import CredentialRow
 from vaultd_client.slots import Slot
 
 SECOND = b"a second passphrase of another person"
@@ -258,7 +259,7 @@ def test_rotating_the_master_key_wraps_every_key_anew_in_one_transaction(kept: D
     kept.stop()
     after = Files.of(kept)
     old, new = everything(before.database), everything(after.database)
-    data_key, ciphertext = 7, 8
+    data_key, ciphertext = map(CredentialRow.columns().index, ("wrapped_data_key", "ciphertext"))
     assert {row[ciphertext] for row in old["credentials"]} == {row[ciphertext] for row in new["credentials"]}
     assert not {row[data_key] for row in old["credentials"]} & {row[data_key] for row in new["credentials"]}
     for table in ("vault", "slots", "exchanges", "clients", "grants"):
