@@ -269,8 +269,8 @@ def test_a_disk_that_fails_or_is_full_half_does_nothing_and_the_daemon_goes_on()
 @pytest.mark.timeout(10_800)
 def test_a_disk_that_fails_or_is_full_half_does_nothing_and_the_daemon_goes_on_full() -> None:
     errors = (("EIO", ""), ("ENOSPC", ""), ("EIO", "+"), ("ENOSPC", "+"))
-    jobs: list[Job] = [partial(of_command, name, errors) for name in COMMANDS]
-    jobs.append(partial(on_a_full_disk, COMMANDS, (0, 1, 2, 4, 8)))
+    jobs: list[Job] = [partial(on_a_full_disk, COMMANDS, (0, 1, 2, 4, 8))]
+    jobs += [partial(of_command, name, errors) for name in COMMANDS]
     assert sweep("I/O errors, full", jobs).tried >= 600
 
 
