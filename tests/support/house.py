@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.support.daemon import PASSPHRASE, RECOVERY, Daemon, new_daemon
@@ -83,14 +84,14 @@ class House:
                 if exchange.name.startswith("bulk-"):
                     state["bulk"] += 1
                     continue
+                active = {each.configuration: each.active for each in exchange.configurations if each.active}
                 halves = {
-                    each.configuration: dict(admin.reveal(exchange.name, each.configuration).fields)
-                    for each in exchange.configurations
-                    if each.active and exchange.state == "ACTIVE"
+                    half: dict(admin.reveal(exchange.name, half).fields) for half in active if exchange.state == "ACTIVE"
                 }
+                ends = [half for half, each in active.items() if each.expiry_source == "PERSON"]
                 state["exchanges"][exchange.name] = {
                     "labels": dict(exchange.labels), "state": exchange.state, "hidden": exchange.hidden, **halves
-                }
+                } | ({"ends": ends} if ends else {})
             for client in admin.clients():
                 if client.name not in self.revoked:
                     grants = sorted(grant.configuration for grant in client.grants)
@@ -279,6 +280,12 @@ COMMANDS: dict[str, Command] = {
         ("CreateExchange", "RotateCredential", "RotateCredential"),
         _admin("rotate_credential", lambda house: (house.name, "read", pair(house.name + "-3"))),
         lambda house, state: state["exchanges"][house.name].update(read=pair(house.name + "-3")),
+        _prepare_versions,
+    ),
+    "key check": Command(
+        ("CreateExchange", "RotateCredential", "RecordKeyCheck"),
+        _admin("record_key_check", lambda house: (house.name, "read", 2), expires_at=datetime(2099, 1, 1, tzinfo=UTC)),
+        _set("exchanges", "name", {"ends": ["read"]}),
         _prepare_versions,
     ),
     "credential revoke": Command(

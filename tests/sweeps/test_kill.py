@@ -15,6 +15,7 @@ from tests.support.daemon import CHEAP, PASSPHRASE, RECOVERY, Daemon, new_daemon
 from tests.support.house import COMMANDS, House, attempt, judge, new_house
 from tests.support.processes import ends_within
 from tests.support.sweep import Job, Outcomes, Report, in_lanes
+from vaultd.keyholder.methods import METHODS
 from vaultd_client import ClientKey
 from vaultd_client.errors import VaultClientError
 
@@ -268,6 +269,12 @@ def test_a_kill_before_the_vault_is_made_leaves_a_store_that_opens(point: Callab
 def test_a_kill_loses_nothing_that_was_acknowledged_full() -> None:
     jobs: list[Job] = [partial(of_command, name, count) for count in (0, MANY) for name in COMMANDS]
     assert sweep("kill -9, full", [of_birth, of_start_and_stop, *jobs]).tried >= 1_000
+
+
+def test_every_call_that_changes_a_vault_is_killed_and_meets_failing_disks() -> None:
+    """Both sweeps go through the commands of tests/support/house.py; a new call that changes something belongs there."""
+    changing = {path.rpartition("/")[2] for path, method in METHODS.items() if method.changes}
+    assert changing <= {command.audited[-1] for command in COMMANDS.values()}
 
 
 # --- positive controls -----------------------------------------------------------------------------------------------
