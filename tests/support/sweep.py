@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
 from multiprocessing import get_context
@@ -34,8 +34,12 @@ class Report:
 
     def add(self, outcome: str, count: int = 1) -> None:
         """Counts an outcome; any thread may."""
+        self.add_all({outcome: count})
+
+    def add_all(self, found: Mapping[str, int]) -> None:
+        """Counts outcomes."""
         with self._lock:
-            self.found[outcome] += count
+            self.found.update(found)
             if time.monotonic() > self._shown_at + _PROGRESS_SECONDS:
                 self._print(", so far")
 

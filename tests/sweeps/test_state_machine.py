@@ -55,9 +55,7 @@ def run(house: House, runs: int, steps: int, seed: int, **changed: object) -> Co
 
 
 def count(report: Report, found: Counter[str]) -> None:
-    for what, often in found.items():
-        if what not in NO_STEP:
-            report.add(what, often)
+    report.add_all({what: often for what, often in found.items() if what not in NO_STEP})
 
 
 def show(report: Report, found: Counter[str]) -> None:
