@@ -172,7 +172,7 @@ def test_the_sweep_sees_a_change_that_nothing_refuses(images: dict[str, Path], m
     monkeypatch.setattr(Ledger, "load_page", lambda self, table, rows, tags: self.counts.update({table: self.counts[table] + len(rows)}))
     monkeypatch.setattr(Ledger, "open_at", lambda self, row, tail, entries: None)
     monkeypatch.setattr(Ledger, "check_entry", lambda self, previous, entry: True)
-    monkeypatch.setattr("vaultd.keyholder.lifecycle._check_anchor", lambda *args, **kwargs: iter(()))
+    monkeypatch.setattr("vaultd.keyholder.loading._check_anchor", lambda *args, **kwargs: iter(()))
     content = _bytes(str(images["plain"]), DATABASE)
     at = content.index(b'{"api_key":"READ') + len(b'{"api_key":"')
     assert outcome(Case(str(images["plain"]), DATABASE, at, 0x01)).startswith("MISSED")
