@@ -6,9 +6,8 @@ import resource
 import signal
 import sqlite3
 import subprocess
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -20,13 +19,12 @@ from tests.support import strace, walks
 from tests.support.daemon import PASSPHRASE, Daemon, new_daemon
 from tests.support.gate_house import as_root
 from tests.support.offline import Offline
+from tests.support.reveals import Bots, Place
 from tests.support.stores import MACHINE_KEY, Files, editing
 from tests.support.sweep import Report, on_all_cores
 from vaultd.keyholder.ledger import Ledger
 from vaultd.model import AuditRow
 from vaultd_client import ClientKey, VaultClientError
-
-Place = tuple[str, str]
 
 
 def settle(daemon: Daemon) -> ClientKey:
@@ -233,46 +231,6 @@ def test_the_daemon_itself_names_the_first_bad_entry(image: tuple[str, int]) -> 
 
 
 # --- a crash between audit and reply --------------------------------------------------------------------------------
-
-
-class Bots:
-    """Threads that reveal until nobody answers, and note every plaintext they got."""
-
-    places: tuple[Place, ...] = (("binance-main", "read"), ("binance-main", "write"), ("kraken", "read"))
-
-    def __init__(self, daemon: Daemon, key: ClientKey) -> None:
-        self.daemon, self.key = daemon, key
-        self.got: Counter[Place] = Counter()
-        self._changed = threading.Condition()
-        self._working = 0
-
-    def run_until(self, reveals: int, kill: Callable[[], object]) -> None:
-        """Starts them, kills when they got so many (or none can get more), and waits until each has noticed."""
-        wanted = self.got.total() + reveals
-        threads = [threading.Thread(target=self._reveal, args=(place,)) for place in self.places]
-        self._working = len(threads)
-        for thread in threads:
-            thread.start()
-        with self._changed:
-            assert self._changed.wait_for(lambda: self.got.total() >= wanted or self._working == 0, 30)
-        kill()
-        for thread in threads:
-            thread.join(30)
-            assert not thread.is_alive()
-
-    def _reveal(self, place: Place) -> None:
-        with self.daemon.client(self.key) as client:
-            while True:
-                try:
-                    assert client.reveal(*place).secret
-                except VaultClientError:
-                    with self._changed:
-                        self._working -= 1
-                        self._changed.notify_all()
-                    return
-                with self._changed:
-                    self.got[place] += 1
-                    self._changed.notify_all()
 
 
 def rows(daemon: Daemon) -> Counter[Place]:
