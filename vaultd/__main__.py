@@ -4,6 +4,7 @@ Where the keyholder is a unit of its own, it is started from here as well, and t
 """
 
 import grp
+import json
 import logging
 import os
 import pwd
@@ -31,17 +32,21 @@ _HINTS = {
 }
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--system", is_flag=True, help="Use /run/vaultd and /var/lib/vaultd, as the systemd units do.")
 @click.option("--keyholder", is_flag=True, help="Be the keyholder of a unit of its own, on the sockets of systemd.")
 @click.version_option(package_name="vaultd")
-def main(*, system: bool, keyholder: bool) -> None:
+@click.pass_context
+def main(ctx: click.Context, *, system: bool, keyholder: bool) -> None:
     """Run the vault daemon in the foreground.
 
     Settings come from vaultd.toml and VAULTD_* variables; the README lists them. Stop it with Ctrl-C; the vault is
     locked then.
     """
     logging.basicConfig(format="vaultd: %(message)s", level=logging.INFO, stream=sys.stderr)
+    ctx.obj = system
+    if ctx.invoked_subcommand is not None:
+        return
     try:
         config = settings.load(system=system)
         if keyholder:
@@ -55,6 +60,25 @@ def main(*, system: bool, keyholder: bool) -> None:
         # What no error of ours names, such as a host that has no process left to give.
         click.echo(f"vaultd: {error.filename or 'cannot start'}: {os.strerror(error.errno or 0)}", err=True)
         sys.exit(1)
+
+
+@main.command()
+@click.option("--over-newer", is_flag=True, help="Replace a store that has gone on since the backup.")
+@click.option("--replace-vault", is_flag=True, help="Replace the store of another vault, or one that cannot be read.")
+@click.pass_obj
+def restore(system: bool, *, over_newer: bool, replace_vault: bool) -> None:  # noqa: FBT001  click's
+    """Restore a backup from stdin; `vaultctl backup restore` does it for you."""
+    from vaultd import restore as restoring
+
+    try:
+        config = settings.load(system=system)
+        restoring.become_owner(config, _uid(config.server_user) if system and os.geteuid() == 0 else None)
+        harden_server()
+        done = restoring.restore(config, sys.stdin.buffer, over_newer=over_newer, replace_vault=replace_vault)
+    except VaultError as error:
+        click.echo(json.dumps(restoring.failure(error)))
+        sys.exit(1)
+    click.echo(json.dumps(restoring.document(done)))
 
 
 def _become_keyholder(config: settings.Config) -> NoReturn:

@@ -290,6 +290,27 @@ class ProtocolViolationError(VaultError):
     default = "the message does not follow the protocol"
 
 
+class BackupNotFoundError(VaultError):
+    """That copy of the store is not there to be read: it was read whole, or waited too long."""
+
+    reason = "BACKUP_NOT_FOUND"
+    default = "that copy of the store is not there: it was read whole, or waited too long"
+
+
+class BackupInvalidError(VaultError):
+    """The file is not a whole backup of vaultd."""
+
+    reason = "BACKUP_INVALID"
+    default = "the file is not a whole backup of vaultd"
+
+
+class RestoreRefusedError(VaultError):
+    """The restore would replace what is newer, or another vault."""
+
+    reason = "RESTORE_REFUSED"
+    default = "the restore would replace what is newer"
+
+
 OUT_OF_ORDER = "out_of_order"
 """Metadata of STORE_UNAVAILABLE: the change was not built on the generation that the store holds."""
 

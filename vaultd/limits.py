@@ -235,6 +235,18 @@ RECENT_ROWS: Final = 1_024
 
 # --- store --------------------------------------------------------------------------------------------------------
 
+COPY_PAGES: Final = 256
+"""Pages of a backup that are copied at a time, 1 MiB: what waits meanwhile waits 10 ms."""
+COPY_ROOM_BYTES: Final = 16 * MIB
+"""What a backup leaves free on the disk of the store."""
+MAX_MANIFEST_BYTES: Final = 64 * KIB
+"""Of a backup's header: with eight slots it is below 2 KiB."""
+BACKUP_CHUNK_BYTES: Final = MIB
+"""Bytes of a backup in one answer: far below gRPC's 4 MiB."""
+BACKUP_TOKEN_BYTES: Final = 16
+"""Nobody guesses 128 bits."""
+BACKUP_IDLE_SECONDS: Final = 60.0
+"""A copy that is not read for so long is dropped: its reader is gone, and it takes the room of a store."""
 GROUP_COMMIT: Final = 64
 """Changes that share one transaction, and so one sync, when they wait at the same time."""
 PAGE_CACHE_KIB: Final = 8 * KIB

@@ -126,6 +126,7 @@ def grant(row: GrantRow, client_name: str) -> pb.Grant:
         rate_count=row.rate_count,
         rate_seconds=row.rate_seconds,
         unit=row.unit,
+        state=f"STATE_{row.state}",
     )
     if row.not_after_ms:
         made.not_after.CopyFrom(timestamp(row.not_after_ms))

@@ -48,7 +48,15 @@ class ClientState(StrEnum):
 
     ACTIVE = "ACTIVE"
     DISABLED = "DISABLED"
+    SUSPENDED = "SUSPENDED"
     REVOKED = "REVOKED"
+
+
+class GrantState(StrEnum):
+    """Whether a grant gives the write half. The restore of a backup suspends it until an administrator confirms it."""
+
+    ACTIVE = "ACTIVE"
+    SUSPENDED = "SUSPENDED"
 
 
 class SlotKind(StrEnum):
@@ -68,6 +76,7 @@ REVEAL = "reveal"
 
 PERMISSIONS = (
     "Vault:Lock",
+    "Vault:Backup",
     "Exchanges:Read",
     "Exchanges:Create",
     "Exchanges:Update",
@@ -235,7 +244,10 @@ class ClientRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class GrantRow(Row):
-    """One grant. `exchange` is an id or `*`; `configuration` is one half or `*`; zero and an empty unit mean no limit."""
+    """One grant. `exchange` is an id or `*`; `configuration` is one half or `*`; zero and an empty unit mean no limit.
+
+    SUSPENDED, it gives no write half.
+    """
 
     table: ClassVar[str] = "grants"
 
@@ -249,6 +261,7 @@ class GrantRow(Row):
     rate_seconds: int
     created_ms: int
     unit: str = ""
+    state: str = GrantState.ACTIVE.value
 
 
 @dataclass(frozen=True, slots=True)

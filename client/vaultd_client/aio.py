@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 
 from vaultd_client import calls, channel
+from vaultd_client.backups import Begun
 from vaultd_client.channel import KeySource, SocketPath
 from vaultd_client.errors import VaultClientError
 from vaultd_client.fields import FieldValues
@@ -191,6 +192,10 @@ class AsyncVaultClient:
         """Revokes a client and its grants for good. Its key can never be allowed again."""
         return await self._run(calls.revoke_client(self._session, client))
 
+    async def confirm_client(self, client: str) -> Client:
+        """Ends what the restore of a backup suspended of a client."""
+        return await self._run(calls.confirm_client(self._session, client))
+
     async def create_grant(
         self,
         client: str,
@@ -235,6 +240,14 @@ class AsyncVaultClient:
     async def verify_audit(self) -> AuditReport:
         """Walks the chain of audit entries and names the first bad one."""
         return await self._run(calls.verify_audit(self._session))
+
+    async def begin_backup(self) -> Begun:
+        """Has the vault copy its store, and returns what the copy holds and the token that reads it."""
+        return await self._run(calls.begin_backup(self._session))
+
+    async def read_backup(self, token: bytes, offset: int = 0) -> bytes:
+        """Returns a piece of a copy, from an offset on; nothing at its end, and the copy is gone then."""
+        return await self._run(calls.read_backup(token, offset))
 
     async def lock(self) -> None:
         """Locks the vault: the keyholder dies, a fresh one takes its place."""

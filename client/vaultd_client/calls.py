@@ -13,7 +13,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_service_pb2, resources_pb2, vault_service_pb2
-from vaultd_client import keys, methods
+from vaultd_client import backups, keys, methods
 from vaultd_client.errors import InternalError, NotFoundError
 from vaultd_client.fields import FieldValues, build, configuration_name, credential_fields, need_aliases
 from vaultd_client.key_checks import KeyCheck, sealed_facts
@@ -45,6 +45,17 @@ def vault() -> Call[Vault]:
 def lock(session: Session) -> Call[None]:
     yield from _signed(session, methods.LOCK_VAULT, vault_service_pb2.LockVaultRequest())
     session.facts = None
+
+
+def begin_backup(session: Session) -> Call[backups.Begun]:
+    response = yield from _signed(session, methods.BACKUP_VAULT, vault_service_pb2.BackupVaultRequest())
+    return backups.Begun(backups.make_header(response.manifest, response.signature), response.token)
+
+
+def read_backup(token: bytes, offset: int) -> Call[bytes]:
+    request = build(vault_service_pb2.ReadBackupRequest, token=token, offset=offset)
+    response = yield from open_call(methods.READ_BACKUP, request)
+    return response.data
 
 
 def kinds() -> Call[tuple[Kind, ...]]:
@@ -249,6 +260,12 @@ def update_client(session: Session, client: str, changes: Mapping[str, Any]) -> 
 def revoke_client(session: Session, client: str) -> Call[Client]:
     request = build(client_service_pb2.RevokeClientRequest, client=client)
     response = yield from _signed(session, methods.REVOKE_CLIENT, request)
+    return Client.from_proto(response.client)
+
+
+def confirm_client(session: Session, client: str) -> Call[Client]:
+    request = build(client_service_pb2.ConfirmClientRequest, client=client)
+    response = yield from _signed(session, methods.CONFIRM_CLIENT, request)
     return Client.from_proto(response.client)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from vaultd_client import calls, channel
+from vaultd_client.backups import Begun
 from vaultd_client.channel import KeySource, SocketPath
 from vaultd_client.errors import VaultClientError
 from vaultd_client.fields import FieldValues
@@ -250,6 +251,10 @@ class VaultClient:
         """Revokes a client and its grants for good. Its key can never be allowed again."""
         return self._run(calls.revoke_client(self._session, client))
 
+    def confirm_client(self, client: str) -> Client:
+        """Ends what the restore of a backup suspended of a client."""
+        return self._run(calls.confirm_client(self._session, client))
+
     def create_grant(
         self,
         client: str,
@@ -309,6 +314,14 @@ class VaultClient:
     def verify_audit(self) -> AuditReport:
         """Walks the chain of audit entries and names the first bad one."""
         return self._run(calls.verify_audit(self._session))
+
+    def begin_backup(self) -> Begun:
+        """Has the vault copy its store, and returns what the copy holds and the token that reads it."""
+        return self._run(calls.begin_backup(self._session))
+
+    def read_backup(self, token: bytes, offset: int = 0) -> bytes:
+        """Returns a piece of a copy, from an offset on; nothing at its end, and the copy is gone then."""
+        return self._run(calls.read_backup(token, offset))
 
     def lock(self) -> None:
         """Locks the vault: the keyholder dies, a fresh one takes its place."""

@@ -42,6 +42,9 @@ _AUDIT = "/vaultd.v1.AuditService/"
 GET_VAULT = Method(_VAULT + "GetVault", vault.GetVaultResponse, signed=False, idempotent=True)
 LOCK_VAULT = Method(_VAULT + "LockVault", vault.LockVaultResponse)
 
+BACKUP_VAULT = Method(_VAULT + "BackupVault", vault.BackupVaultResponse)
+READ_BACKUP = Method(_VAULT + "ReadBackup", vault.ReadBackupResponse, signed=False, idempotent=True)
+
 LIST_KINDS = Method(_EXCHANGE + "ListKinds", exchanges.ListKindsResponse, signed=False, idempotent=True)
 GET_KIND = Method(_EXCHANGE + "GetKind", exchanges.GetKindResponse, signed=False, idempotent=True)
 LIST_EXCHANGES = Method(_EXCHANGE + "ListExchanges", exchanges.ListExchangesResponse, signed=False, idempotent=True)
@@ -60,6 +63,7 @@ ALLOW_CLIENT = Method(_CLIENT + "AllowClient", clients.AllowClientResponse)
 LIST_CLIENTS = Method(_CLIENT + "ListClients", clients.ListClientsResponse, idempotent=True)
 UPDATE_CLIENT = Method(_CLIENT + "UpdateClient", clients.UpdateClientResponse, idempotent=True)
 REVOKE_CLIENT = Method(_CLIENT + "RevokeClient", clients.RevokeClientResponse, idempotent=True)
+CONFIRM_CLIENT = Method(_CLIENT + "ConfirmClient", clients.ConfirmClientResponse, idempotent=True)
 CREATE_GRANT = Method(_CLIENT + "CreateGrant", clients.CreateGrantResponse)
 DELETE_GRANT = Method(_CLIENT + "DeleteGrant", clients.DeleteGrantResponse)
 EXPLAIN_ACCESS = Method(_CLIENT + "ExplainAccess", clients.ExplainAccessResponse, idempotent=True)

@@ -128,7 +128,7 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One account at one venue, masked. `state` is ACTIVE, DISABLED or REVOKED."""
+    """One account at one venue, masked. `state` is ACTIVE, DISABLED, SUSPENDED or REVOKED."""
 
     resource_name: str
     id: str
@@ -177,6 +177,8 @@ class Exchange:
 class Grant:
     """What a client may do. `exchange` is an id or `*`. `rate_count` uses in `rate_seconds`; 0 means no limit.
 
+    `state` is SUSPENDED where it gives no write half, because a backup was restored and nobody has confirmed the client.
+
     `notices` is what a person should hear of a grant that was just made; empty at any other time.
     """
 
@@ -190,6 +192,7 @@ class Grant:
     rate_seconds: int
     notices: tuple[str, ...] = ()
     unit: str = ""
+    state: str = "ACTIVE"
 
     @classmethod
     def from_proto(cls, message: resources_pb2.Grant, notices: Sequence[str] = ()) -> "Grant":
@@ -205,6 +208,7 @@ class Grant:
             rate_seconds=message.rate_seconds,
             notices=tuple(notices),
             unit=message.unit,
+            state=enum_name(resources_pb2.Grant.State, message.state),
         )
 
 

@@ -127,6 +127,8 @@ class Unlocked:
         clients: How many there are.
         slot: The slot that was opened.
         upgraded: True where the slot's cost was raised.
+        restored: True where this is the first unlock after the restore of a backup.
+        suspended: How many grants and clients that suspended, until they are confirmed.
     """
 
     pin: Pin
@@ -137,6 +139,8 @@ class Unlocked:
     clients: int
     slot: int
     upgraded: bool
+    restored: bool = False
+    suspended: int = 0
 
     @classmethod
     def of(cls, reply: Reply) -> "Unlocked":
@@ -150,7 +154,27 @@ class Unlocked:
             clients=reply.number("clients"),
             slot=reply.number("slot"),
             upgraded=reply.truth("upgraded"),
+            restored=reply.truth("restored"),
+            suspended=reply.number("suspended"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check of every record found: counts. `key_pairs` were decrypted; `without_key` have none left."""
+
+    exchanges: int
+    key_pairs: int
+    without_key: int
+    clients: int
+    grants: int
+    audit_entries: int
+    generation: int
+
+    @classmethod
+    def of(cls, reply: Reply) -> "Checked":
+        """Reads the result of `records-check`."""
+        return cls(**{name: reply.number(name) for name in cls.__slots__})
 
 
 @dataclass(frozen=True, slots=True)

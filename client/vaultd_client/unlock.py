@@ -24,7 +24,7 @@ from vaultd_client.errors import (
 )
 from vaultd_client.keys import PUBLIC_KEY_BYTES, Pin, parse_public
 from vaultd_client.listener import check_listener
-from vaultd_client.slots import KdfParameters, Reply, Slot, Unlocked, UnlockStatus
+from vaultd_client.slots import Checked, KdfParameters, Reply, Slot, Unlocked, UnlockStatus
 
 MAX_HEADER_BYTES = 8192
 MAX_SECRET_BYTES = 65536
@@ -152,6 +152,10 @@ class UnlockClient:
     def slots(self) -> tuple[Slot, ...]:
         """Lists the key slots."""
         return self._ask({"op": "slot-list"}).slots()
+
+    def check_records(self) -> Checked:
+        """Has every credential decrypted and the whole audit checked, and returns counts."""
+        return Checked.of(self._ask({"op": "records-check"}))
 
     def slot_add(
         self,

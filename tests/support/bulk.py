@@ -20,8 +20,8 @@ from vaultd.model import (
     VaultRow,
 )
 from vaultd.store import queries
+from vaultd.store.changes import _INSERT_AUDIT, _PUT, _PUT_INTEGRITY
 from vaultd.store.migrations import SCHEMA_VERSION
-from vaultd.store.store import _INSERT_AUDIT, _PUT, _PUT_INTEGRITY
 from vaultd_api.v1.resources_pb2 import CredentialFields
 
 

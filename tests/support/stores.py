@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.support.daemon import PASSPHRASE, Daemon, new_daemon
 from vaultd.errors import VaultError
 from vaultd.keyholder.process import spawn
+from vaultd.server.backups import Backups
 from vaultd.server.custody import Custody
 from vaultd.server.rows import Rows
 from vaultd.server.sockets import BoundSocket, bind_public
@@ -181,7 +182,7 @@ async def _verdict(files: Files, change: Callable[[Path], object]) -> Verdict:
 
 
 async def _unlocked(store: Store, listener: BoundSocket, path: Path) -> Verdict:
-    custody = Custody(store, Rows(store, lambda _change: None), partial(spawn, listener), None)
+    custody = Custody(store, Rows(store, Backups(store), lambda _change: None), partial(spawn, listener), None)
     try:
         try:
             await custody.start(spawn(listener))

@@ -262,8 +262,8 @@ def build(uid: int) -> Vault:
     names = "client name public_key uid unit state permissions created_ms updated_ms"
     allowed = (client, "admin", public, uid, "", "ACTIVE", '["*"]', CREATED_MS, CREATED_MS)
     vault.rows.append(("clients", columns(names, *allowed)))
-    names = "grant client operation exchange configuration not_after_ms rate_count rate_seconds created_ms unit"
-    granted = ("gr-abcdefghij", client, "reveal", EXCHANGE, "read", 0, 3, 60, CREATED_MS, "bot.service")
+    names = "grant client operation exchange configuration not_after_ms rate_count rate_seconds created_ms unit state"
+    granted = ("gr-abcdefghij", client, "reveal", EXCHANGE, "read", 0, 3, 60, CREATED_MS, "bot.service", "ACTIVE")
     vault.rows.append(("grants", columns(names, *granted)))
     audit = _audit(vault)
     parts = ("packed", "tag", "element")

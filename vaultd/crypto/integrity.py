@@ -19,6 +19,8 @@ from vaultd.limits import MAC_BYTES
 from vaultd.packing import pack_row
 
 ANCHOR_MAGIC = b"vaultd-anchor-v1"
+RESTORE_MAGIC = b"vaultd-rest-v1\0\0"
+"""What `vaultd restore` puts before the anchor of the backup (vaultd/restore.py writes it too)."""
 ANCHOR_BYTES = len(ANCHOR_MAGIC) + 16 + 8 + MAC_BYTES + MAC_BYTES
 _MODULUS = 1 << 256
 
@@ -101,6 +103,23 @@ def read_anchor(audit_key: Buffer, vault_id: bytes, anchor: bytes) -> tuple[int,
         return None
     at = len(ANCHOR_MAGIC) + 16
     return int.from_bytes(body[at : at + 8], "big"), body[at + 8 :]
+
+
+def anchor_generation(anchor: bytes) -> int:
+    """Returns the generation that an anchor names, not authenticated."""
+    at = len(ANCHOR_MAGIC) + 16
+    return int.from_bytes(anchor[at : at + 8], "big")
+
+
+def restored_anchor(content: bytes) -> tuple[bytes, int] | None:
+    """Returns the anchor of the backup, and the generation of the store that it replaced (0 for none).
+
+    None where the content of the anchor file is not what a restore leaves there. Nothing is authenticated but the anchor.
+    """
+    if not content.startswith(RESTORE_MAGIC) or len(content) != len(RESTORE_MAGIC) + 8 + ANCHOR_BYTES:
+        return None
+    at = len(RESTORE_MAGIC)
+    return content[at + 8 :], int.from_bytes(content[at : at + 8], "big")
 
 
 def same(left: Buffer, right: Buffer) -> bool:

@@ -15,6 +15,7 @@ REQUEST_MAGIC = b"vaultd-req-v1\0\0\0"
 REPLY_MAGIC = b"vaultd-rep-v1\0\0\0"
 SEAL_MAGIC = b"vaultd-seal-v1\0\0"
 FIELDS_MAGIC = b"vaultd-fld-v1\0\0\0"
+BACKUP_MAGIC = b"vaultd-backup-v1"
 _HEADER = 148
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
@@ -128,6 +129,11 @@ def seal_public(private: Buffer) -> bytes:
 def sign_seal_key(identity: Buffer, vault_id: bytes, epoch: bytes, seal_key: bytes) -> bytes:
     """Returns what proves to a client that the seal key is the keyholder's."""
     return sign(identity, SEAL_MAGIC + vault_id + epoch + seal_key)
+
+
+def sign_manifest(identity: Buffer, manifest: bytes) -> bytes:
+    """Returns what proves that a backup is the vault's. `manifest`: serialized BackupManifest."""
+    return sign(identity, BACKUP_MAGIC + manifest)
 
 
 def seal_reply(identity: Buffer, reply_key: bytes, signed: bytes, signature: bytes, plaintext: Buffer) -> tuple[bytes, bytes]:

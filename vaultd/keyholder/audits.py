@@ -80,6 +80,11 @@ def list_entries(
 
 def verify(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.VerifyAuditRequest) -> Task:  # noqa: ARG001  one shape for the table
     """Walks the chain from its first entry to the head that the keyholder holds."""
+    return (yield from walk(unlocked))
+
+
+def walk(unlocked: Unlocked) -> Task:
+    """Walks the chain from its first entry to the head; returns a VerifyAuditResponse."""
     last, head = unlocked.ledger.generation, unlocked.ledger.head
     previous = integrity.first_audit_head(unlocked.vault.vault_id)
     checked = 0

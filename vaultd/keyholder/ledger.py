@@ -55,6 +55,7 @@ class Ledger:
         self._total = 0
         self._current: set[bytes] = set()
         self.changes = 0
+        self._trail: dict[int, tuple[int, dict[str, int], bytes, int]] | None = None
         self._made: deque[tuple[int, Place, Callable[[], None]]] = deque()
 
     # --- at unlock --------------------------------------------------------------------------------------------
@@ -179,6 +180,8 @@ class Ledger:
         audit = self._audit_row(entry, now_ms)
         self.head = audit.mac
         row = IntegrityRow(self.vault_id, self.generation, now_ms, self._mac(self.generation, now_ms, self.head))
+        if self._trail is not None:
+            self._trail[self.generation] = (self._total, dict(self.counts), self.head, now_ms)
         self.changes += 1
         self._made.append((self.changes, before[:2], undo))
         return {
@@ -198,6 +201,45 @@ class Ledger:
     def follow(self, other: "Ledger") -> None:
         """Goes on from where another ledger of the same audit stands."""
         self.generation, self.head = other.generation, other.head
+
+    # --- for a backup -----------------------------------------------------------------------------------------
+
+    def begin_trail(self) -> bool:
+        """Remembers every generation from the next change on; False where somebody else has it remembered already."""
+        if self._trail is not None:
+            return False
+        self._trail = {}
+        return True
+
+    def end_trail(self) -> None:
+        """Forgets them."""
+        self._trail = None
+
+    def without(self, generation: int, rows: Sequence[Row]) -> tuple[IntegrityRow, bytes, dict[str, int]]:
+        """Returns integrity row, anchor and counts of the store of a remembered generation without some of its rows.
+
+        Raises:
+            StoreDamagedError: The generation is none that was made meanwhile.
+        """
+        if self._trail is None or generation not in self._trail:
+            raise StoreDamagedError("the server has copied a store that the keyholder does not know")
+        total, counts, head, time_ms = self._trail[generation]
+        counts = dict(counts)
+        for row in rows:
+            total = integrity.remove(total, integrity.row_tag(self._row_key, row.table, row.values())[1])
+            counts[row.table] -= 1
+        mac = integrity.store_mac(
+            self._integrity_key,
+            self.vault_id,
+            self._schema_version,
+            generation,
+            time_ms,
+            [counts[table] for table in _TABLES],
+            total,
+            head,
+        )
+        anchor = integrity.make_anchor(self._audit_key, self.vault_id, generation, head)
+        return IntegrityRow(self.vault_id, generation, time_ms, mac), anchor, counts
 
     def committed(self, number: int) -> None:
         """The change of that number, `changes` when it was made, is durable. Changes become so in their order."""

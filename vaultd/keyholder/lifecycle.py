@@ -28,7 +28,7 @@ from vaultd.errors import (
     VaultError,
     WrongPassphraseError,
 )
-from vaultd.keyholder import loading, records, slots
+from vaultd.keyholder import confirming, loading, records, slots
 from vaultd.keyholder.allowlist import Allowlist
 from vaultd.keyholder.clock import Clock
 from vaultd.keyholder.keys import Keys
@@ -148,7 +148,8 @@ def _unlock(holder: Keyholder, header: dict[str, Any], kind: SlotKind, given: Se
         if not (unlocked.ledger.holds(vault) and unlocked.ledger.holds(slot)):
             # They were tried before anything vouched for them; what opened must be what the vault has today.
             raise StoreDamagedError("the key slot that opened is not one that the vault has")
-        upgraded = yield from _settle(holder, unlocked, slot, given, peer, header)
+        restored = confirming.Restored.of(found["anchor"], unlocked.ledger.generation)
+        upgraded, suspended = yield from _settle(holder, unlocked, slot, given, peer, header, restored)
     except BaseException as error:
         holder.leave(f"unlock failed: {error.message if isinstance(error, VaultError) else VaultError.default}")
         raise
@@ -164,6 +165,8 @@ def _unlock(holder: Keyholder, header: dict[str, Any], kind: SlotKind, given: Se
         "clients": ledger.counts["clients"],
         "slot": slot.slot,
         "upgraded": upgraded,
+        "restored": restored is not None,
+        "suspended": suspended,
     }
 
 
@@ -269,8 +272,9 @@ def _settle(
     given: SecretBuffer,
     peer: PeerFacts,
     header: dict[str, Any],
+    restored: confirming.Restored | None,
 ) -> Task:
-    """Step 8. Returns whether the slot was upgraded."""
+    """Step 8. Returns whether the slot was upgraded, and how many clients and grants were suspended."""
     vault = unlocked.vault
     wanted = KdfParameters(vault.kdf_memory_kib, vault.kdf_passes, vault.kdf_lanes)
     if holder.kdf_floor is not None and wanted.weaker_than(holder.kdf_floor):
@@ -293,8 +297,11 @@ def _settle(
     detail = f"slot {slot.slot} ({slot.kind}){upgraded}"
     detail += ", rollback accepted" if header.get("accept_rollback") is True else ""
     detail += ", clock accepted" if header.get("accept_clock") is True else ""
-    yield from holder.commit(unlocked, Entry("unlock", peer, rule="unlock-socket", detail=detail), puts)
-    return bool(puts)
+    suspended = [] if restored is None else confirming.suspended(unlocked)
+    if restored is not None:
+        detail += f", {restored.detail}, {len(suspended)} grants and clients suspended"
+    yield from holder.commit(unlocked, Entry("unlock", peer, rule="unlock-socket", detail=detail), [*puts, *suspended])
+    return bool(puts), len(suspended)
 
 
 def status(holder: Keyholder) -> dict[str, Any]:

@@ -91,6 +91,9 @@ def _check_anchor(
 ) -> Task:
     if accept_rollback:
         return
+    restored = integrity.restored_anchor(anchor or b"")
+    if restored is not None:
+        anchor = restored[0]
     if anchor is None:
         if ledger.generation == 1:
             return  # Killed between the first commit and the first anchor.

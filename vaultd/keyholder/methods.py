@@ -1,6 +1,6 @@
 """The policy table: every signed method, what it needs, who answers it. What is not here does not exist."""
 
-from vaultd.keyholder import audits, clients, exchanges, lifecycle, reveal
+from vaultd.keyholder import audits, backups, clients, confirming, exchanges, lifecycle, reveal
 from vaultd.keyholder.calls import Caller, Method
 from vaultd.keyholder.loop import Task
 from vaultd.keyholder.vault import Keyholder, Unlocked
@@ -19,6 +19,7 @@ METHODS = {
     f"/vaultd.v1.{name}": method
     for name, method in {
         "VaultService/LockVault": Method(vault_pb.LockVaultRequest, "Vault:Lock", False, _lock),
+        "VaultService/BackupVault": Method(vault_pb.BackupVaultRequest, "Vault:Backup", False, backups.backup),
         "ExchangeService/ListAllExchanges": Method(
             exchange_pb.ListAllExchangesRequest, "Exchanges:Read", False, exchanges.list_all
         ),
@@ -49,6 +50,9 @@ METHODS = {
         "ClientService/ListClients": Method(client_pb.ListClientsRequest, "Clients:Read", False, clients.list_clients),
         "ClientService/UpdateClient": Method(client_pb.UpdateClientRequest, "Clients:Update", True, clients.update),
         "ClientService/RevokeClient": Method(client_pb.RevokeClientRequest, "Clients:Revoke", True, clients.revoke),
+        "ClientService/ConfirmClient": Method(
+            client_pb.ConfirmClientRequest, "Clients:Grant", True, confirming.confirm
+        ),
         "ClientService/CreateGrant": Method(client_pb.CreateGrantRequest, "Clients:Grant", True, clients.create_grant),
         "ClientService/DeleteGrant": Method(client_pb.DeleteGrantRequest, "Clients:Grant", True, clients.delete_grant),
         "ClientService/ExplainAccess": Method(client_pb.ExplainAccessRequest, "Clients:Read", False, clients.explain),

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from vaultd.keyholder.rates import Rates
-from vaultd.model import EVERYTHING, PERMISSIONS, REVEAL, ClientRow, ClientState, GrantRow
+from vaultd.model import EVERYTHING, PERMISSIONS, REVEAL, ClientRow, ClientState, GrantRow, GrantState
 
 _OTHER_UNIT = "the caller is not in its unit"
+_SUSPENDED = "suspended by the restore of a backup: vaultctl client confirm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ def may_reveal(
             denied = f"grant {grant.grant} ended"
         elif problem == _OTHER_UNIT:
             denied = f"grant {grant.grant} unit"
+        elif problem == _SUSPENDED:
+            denied = "grant-suspended"
         where = f" in {grant.unit}" if grant.unit else ""
         what = f"{grant.operation} {grant.exchange} {grant.configuration}{where}"
         steps.append(f"grant {grant.grant} ({what}): {problem or 'allows'}")
@@ -112,6 +115,8 @@ def _problem(grant: GrantRow, exchange: str, configuration: str, now_ms: int, un
         return "for another exchange"
     if grant.configuration not in (EVERYTHING, configuration):
         return "for another configuration"
+    if grant.state != GrantState.ACTIVE and configuration != "read":
+        return _SUSPENDED
     if unit is not None and grant.unit not in ("", unit):
         return _OTHER_UNIT
     if grant.not_after_ms and now_ms >= grant.not_after_ms:

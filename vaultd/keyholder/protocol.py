@@ -44,6 +44,8 @@ KEYHOLDER_REQUESTS = frozenset(
         "fingerprint",
         "audit-after",
         "audit-before",
+        "copy",
+        "copy-finish",
     }
 )
 EVENTS = frozenset({"state", "locking"})

@@ -14,6 +14,7 @@ the disk fails, keeps them: the server may come again.
 
 from typing import Any
 
+from vaultd.crypto import integrity
 from vaultd.errors import StoreDamagedError, StoreRolledBackError, StoreTooNewError
 from vaultd.keyholder import loading
 from vaultd.keyholder.ledger import Entry
@@ -53,6 +54,9 @@ def _believed(holder: Keyholder, unlocked: Unlocked, payload: dict[str, Any]) ->
     if payload["schema_version"] != holder.schema_version:
         raise StoreTooNewError("its schema is another version's; unlock it anew")
     found = yield Ask("open", {"check": True})
+    if integrity.restored_anchor(found["anchor"] or b"") is not None:
+        # Even where it stands at the same place: what a restore suspends, an unlock suspends.
+        raise StoreRolledBackError("it was restored from a backup")
     vault, _ = loading.believable(found)
     if vault.vault_id != unlocked.vault.vault_id:
         raise StoreRolledBackError("it is another vault")

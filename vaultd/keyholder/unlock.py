@@ -20,7 +20,7 @@ from vaultd.errors import (
     UnlockBusyError,
     VaultError,
 )
-from vaultd.keyholder import lifecycle, slot_requests
+from vaultd.keyholder import drill, lifecycle, slot_requests
 from vaultd.keyholder.loop import Task
 from vaultd.keyholder.peercred import peer_facts
 from vaultd.keyholder.secretmem import SecretBuffer
@@ -52,6 +52,7 @@ REQUESTS: dict[str, tuple[frozenset[VaultState], Handler]] = {
     "initialize": (_FRESH, lifecycle.initialize),
     "unlock": (_LOCKED, lifecycle.unlock),
     "lock": (_OPEN, _lock),
+    "records-check": (_OPEN, drill.check_records),
     "slot-list": (_STORED, slot_requests.list_slots),
     "slot-add": (_OPEN, slot_requests.add),
     "slot-remove": (_OPEN, slot_requests.remove),

@@ -24,6 +24,7 @@ from vaultd.errors import (
 )
 from vaultd.model import VaultState
 from vaultd.server import status
+from vaultd.server.backups import Backups
 from vaultd.server.custody import Custody
 from vaultd.server.fairness import Turns
 from vaultd.server.health import Health
@@ -60,10 +61,13 @@ OPTIONS = (
 class GrpcServer:
     """All services on one server. `open_methods` by RPC name, in snake case."""
 
-    def __init__(self, custody: Custody, table: PeerTable, open_methods: OpenMethods) -> None:
+    def __init__(
+        self, custody: Custody, table: PeerTable, open_methods: OpenMethods, backups: Backups
+    ) -> None:
         self._custody = custody
         self._table = table
         self._open = open_methods
+        self._backups = backups
         # Apart, so that metadata is served while the keyholder keeps signed calls waiting.
         self._turns = {False: Turns(limits.OPEN_CALLS_PER_UID), True: Turns(limits.SIGNED_CALLS_PER_UID)}
         self._health = Health()
@@ -92,18 +96,24 @@ class GrpcServer:
                 request_deserializer=_lenient(SignedRequest),
                 response_serializer=SignedReply.SerializeToString,
             )
-        answer: Callable[[Any], Awaitable[Message]] = getattr(self._open, _snake(method.name))
-        request_type = GetMessageClass(method.input_type)
         probed = method.name == "GetVault"
+        if method.name == "ReadBackup":
+            return self._open_handler(self._read_backup, method)
+        answer: Callable[[Any], Awaitable[Message]] = getattr(self._open, _snake(method.name))
 
         async def handle(request: Any, context: Any) -> Message:
             if probed and self.probe_token:
                 self._note_probe(context)
             return await answer(request)
 
+        return self._open_handler(handle, method)
+
+    def _open_handler(
+        self, handle: Callable[[Any, Any], Awaitable[Message]], method: MethodDescriptor
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
         return grpc.unary_unary_rpc_method_handler(
             self._guard(handle, signed=False),
-            request_deserializer=_lenient(request_type),
+            request_deserializer=_lenient(GetMessageClass(method.input_type)),
             response_serializer=GetMessageClass(method.output_type).SerializeToString,
         )
 
@@ -154,6 +164,13 @@ class GrpcServer:
             self._open.unaudited_denials += 1
             raise
         return SignedReply(sealed=answer["sealed"], signature=answer["signature"])
+
+    async def _read_backup(
+        self, request: vault_service_pb2.ReadBackupRequest, context: Any
+    ) -> vault_service_pb2.ReadBackupResponse:
+        peer = self._table.lookup(context.peer())
+        data = self._backups.read(request.token, request.offset, peer.uid if peer else None)
+        return vault_service_pb2.ReadBackupResponse(data=data)
 
     def _note_probe(self, context: Any) -> None:
         if ("vaultd-self-test", self.probe_token) in tuple(context.invocation_metadata() or ()):

@@ -18,6 +18,7 @@ from vaultd.config import Config
 from vaultd.keyholder.process import Held
 from vaultd.kinds import Catalogue
 from vaultd.notify import Notifier
+from vaultd.server.backups import Backups
 from vaultd.server.custody import Custody
 from vaultd.server.gate import Gate
 from vaultd.server.grpc_server import GrpcServer
@@ -26,7 +27,8 @@ from vaultd.server.peer import PeerTable, pidfd_check
 from vaultd.server.rows import Rows
 from vaultd.server.sockets import private_directory
 from vaultd.server.supervision import Supervision
-from vaultd.store.store import Change, Store
+from vaultd.store.changes import Change
+from vaultd.store.store import Store
 from vaultd_api.v1.vault_service_pb2 import GetVaultRequest, GetVaultResponse
 
 log = logging.getLogger(__name__)
@@ -49,7 +51,8 @@ async def _serve(config: Config, public: socket.socket, begin: Callable[[], Held
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     listeners = _Listeners()
     store = Store(config.database, config.anchor)
-    rows = Rows(store, listeners.changed)
+    backups = Backups(store)
+    rows = Rows(store, backups, listeners.changed)
     custody = Custody(store, rows, begin, config.kdf_floor)
     table = PeerTable()
     open_methods = OpenMethods(store, custody, Catalogue.load())
@@ -57,7 +60,7 @@ async def _serve(config: Config, public: socket.socket, begin: Callable[[], Held
     private_directory(config.inner_socket.parent)
     with suppress(FileNotFoundError):
         config.inner_socket.unlink()  # In a directory that is ours alone: nobody else can have put it there.
-    server = GrpcServer(custody, table, open_methods)
+    server = GrpcServer(custody, table, open_methods, backups)
     server.server.add_insecure_port(f"unix:{config.inner_socket}")
     gate = Gate(public, config.inner_socket, table)
     notifier = Notifier()
@@ -88,6 +91,7 @@ async def _serve(config: Config, public: socket.socket, begin: Callable[[], Held
         await server.server.stop(limits.STOP_GRACE_SECONDS)
         await gate.stop()
         await custody.stop()
+        backups.close()
         await store.close()
 
 

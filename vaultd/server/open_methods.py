@@ -13,8 +13,9 @@ from vaultd.model import Check, CredentialRow, ExchangeRow
 from vaultd.server.custody import Custody
 from vaultd.server.kind_messages import kind_message
 from vaultd.store import queries
+from vaultd.store.changes import Change
 from vaultd.store.migrations import SCHEMA_VERSION
-from vaultd.store.store import Change, Store
+from vaultd.store.store import Store
 from vaultd_api.v1 import exchange_service_pb2 as pb
 from vaultd_api.v1 import resources_pb2, vault_service_pb2
 

@@ -9,8 +9,10 @@ from typing import Any
 from vaultd.errors import ExchangeNotFoundError
 from vaultd.model import TAGGED, AuditRow, IntegrityRow, Row
 from vaultd.packing import pack_row, unpack_row
+from vaultd.server.backups import Backups
 from vaultd.store import anchor, database, queries
-from vaultd.store.store import Change, Delete, Put, Store
+from vaultd.store.changes import Change, Delete, Put
+from vaultd.store.store import Store
 
 _TABLES = {kind.table: kind for kind in TAGGED}
 _NEWEST = (1 << 63) - 1
@@ -19,7 +21,7 @@ _NEWEST = (1 << 63) - 1
 class Rows:
     """The store as the keyholder sees it. `changed` is told of every change after its commit."""
 
-    def __init__(self, store: Store, changed: Callable[[Change], None]) -> None:
+    def __init__(self, store: Store, backups: Backups, changed: Callable[[Change], None]) -> None:
         self._store = store
         self._changed = changed
         self._staged = _Staged()
@@ -39,6 +41,8 @@ class Rows:
             "fingerprint": self._fingerprint,
             "audit-after": self._audit_after,
             "audit-before": self._audit_before,
+            "copy": backups.copy,
+            "copy-finish": backups.finish,
         }
 
     async def __call__(self, name: str, payload: Any) -> Any:

@@ -50,7 +50,7 @@ _SCHEMA_1 = (
         "grant" TEXT PRIMARY KEY NOT NULL, client TEXT NOT NULL REFERENCES "clients", operation TEXT NOT NULL,
         exchange TEXT NOT NULL, configuration TEXT NOT NULL, not_after_ms INTEGER NOT NULL,
         rate_count INTEGER NOT NULL, rate_seconds INTEGER NOT NULL, created_ms INTEGER NOT NULL, unit TEXT NOT NULL,
-        tag BLOB NOT NULL
+        state TEXT NOT NULL, tag BLOB NOT NULL
     ) STRICT""",
     """CREATE TABLE "audit" (
         sequence INTEGER PRIMARY KEY NOT NULL, time_ms INTEGER NOT NULL, method TEXT NOT NULL, decision TEXT NOT NULL,

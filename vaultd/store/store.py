@@ -13,8 +13,8 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -23,54 +23,13 @@ from sqlite_utils import Database
 
 from vaultd import limits
 from vaultd.errors import OUT_OF_ORDER, StoreDamagedError, StoreFullError, StoreUnavailableError, VaultError
-from vaultd.model import TAGGED, AuditRow, IntegrityRow, Row
 from vaultd.store import anchor, database, queries
+from vaultd.store.changes import Change, apply
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_TABLES: dict[str, type[Row]] = {kind.table: kind for kind in TAGGED}
 _ANCHOR_IDLE_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """A row to insert or replace by its primary key."""
-
-    table: str
-    values: Sequence[Any]
-    tag: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """A row to erase."""
-
-    table: str
-    keys: Sequence[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One step of the store: rows, exactly one audit entry, the new integrity row, the new anchor."""
-
-    audit: AuditRow
-    integrity: IntegrityRow
-    anchor: bytes
-    puts: Collection[Put] = field(default=())
-    deletes: Sequence[Delete] = field(default=())
-
-    @property
-    def anchored(self) -> bool:
-        """Says whether the anchor follows at once: where rows change, and at an unlock, which may accept a rollback."""
-        return bool(self.puts or self.deletes or self.audit.method == "unlock")
-
-    @property
-    def erases(self) -> bool:
-        """Says whether something that was wrapped or encrypted ends here: a slot, the vault's keys, a credential."""
-        gone = any(delete.table in ("slots", "credentials") for delete in self.deletes)
-        # A credential that will never be revealed again is stored without its ciphertext.
-        return gone or any(put.table in ("slots", "vault") or b"" in put.values for put in self.puts)
 
 
 @dataclass(slots=True)
@@ -103,6 +62,8 @@ class Store:
         self._pending_anchor = b""
         self._pending_since = 0.0
         self._unfolded = False
+        self._put_back: _Job | None = None
+        self._ended = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
@@ -155,23 +116,40 @@ class Store:
     # --- the thread -------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        waiting: _Job | None = None
-        while True:
-            job = waiting or self._next_job()
-            waiting = None
-            if job is None:
-                break
-            if job.read is not None:
-                self._settle([job], self._run_read, job.read)
-                continue
-            batch, waiting, end = self._collect(job)
-            self._commit_batch(batch)
-            if end:
-                break
+        while not self._ended:
+            self._do(self._next_job())
         self._flush_anchor()
         self._drop()
 
+    def serve_waiting(self, connection: sqlite3.Connection) -> None:
+        """Does what waits, in the middle of a read that takes long. For that read, on the store's thread.
+
+        Raises:
+            StoreUnavailableError: The store is closing, or was opened anew: the read is of a connection that is gone.
+        """
+        while not self._ended:
+            job, self._put_back = self._put_back, None
+            try:
+                self._do(job or self._jobs.get_nowait())
+            except queue.Empty:
+                break
+        if self._ended or self._database is None or self._database.conn is not connection:
+            raise StoreUnavailableError("the store was closed or opened anew meanwhile; try again")
+
+    def _do(self, job: "_Job | None") -> None:
+        """Does a job, and the changes that wait with it; None is the end."""
+        if job is None:
+            self._ended = True
+        elif job.read is not None:
+            self._settle([job], self._run_read, job.read)
+        else:
+            batch, self._put_back, self._ended = self._collect(job)
+            self._commit_batch(batch)
+
     def _next_job(self) -> "_Job | None":
+        if self._put_back is not None:
+            job, self._put_back = self._put_back, None
+            return job
         while True:
             try:
                 return self._jobs.get(timeout=_ANCHOR_IDLE_SECONDS if self._pending_anchor else None)
@@ -266,7 +244,7 @@ class Store:
             with database.foreign_errors():
                 connection.execute("BEGIN IMMEDIATE")
                 for change in changes:
-                    _apply(connection, change)
+                    apply(connection, change)
                 connection.commit()
         except VaultError as error:
             self._recover(connection, error, changes)
@@ -359,42 +337,3 @@ class Store:
 def _resolve(future: "asyncio.Future[T]", result: T, error: Exception | None) -> None:
     if not future.done():
         future.set_result(result) if error is None else future.set_exception(error)
-
-
-def _apply(connection: sqlite3.Connection, change: Change) -> None:
-    for put in change.puts:
-        connection.execute(_PUT[put.table], (*put.values, put.tag))
-    for delete in change.deletes:
-        if connection.execute(_DELETE[delete.table], tuple(delete.keys)).rowcount != 1:
-            raise StoreDamagedError
-    connection.execute(_INSERT_AUDIT, change.audit.values())
-    connection.execute(_PUT_INTEGRITY, change.integrity.values())
-
-
-def _put_sql(kind: type[Row], *more: str) -> str:
-    names = (*kind.columns(), *more)
-    keys = ", ".join(f'"{name}"' for name in names[: kind.keys])
-    updates = ", ".join(f'"{name}" = excluded."{name}"' for name in names[kind.keys :])
-    marks = ", ".join("?" * len(names))
-    listed = ", ".join(f'"{name}"' for name in names)
-    # Not INSERT OR REPLACE: on a name taken by another row that would erase the other row.
-    return (
-        f'INSERT INTO "{kind.table}" ({listed}) VALUES ({marks}) '  # noqa: S608  fixed names
-        f"ON CONFLICT ({keys}) DO UPDATE SET {updates}"
-    )
-
-
-def _delete_sql(kind: type[Row]) -> str:
-    where = " AND ".join(f'"{name}" = ?' for name in kind.columns()[: kind.keys])
-    return f'DELETE FROM "{kind.table}" WHERE {where}'  # noqa: S608  fixed names
-
-
-def _insert_sql(kind: type[Row]) -> str:
-    marks = ", ".join("?" * len(kind.columns()))
-    return f'INSERT INTO "{kind.table}" ({queries.columns(kind)}) VALUES ({marks})'  # noqa: S608  fixed names
-
-
-_PUT = {table: _put_sql(kind, "tag") for table, kind in _TABLES.items()}
-_DELETE = {table: _delete_sql(kind) for table, kind in _TABLES.items()}
-_INSERT_AUDIT = _insert_sql(AuditRow)
-_PUT_INTEGRITY = _put_sql(IntegrityRow)

@@ -28,7 +28,7 @@ from vaultd_api.v1 import options_pb2 as vaultd_dot_v1_dot_options__pb2
 from vaultd_api.v1 import resources_pb2 as vaultd_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evaultd/v1/client_service.proto\x12\tvaultd.v1\x1a google/protobuf/field_mask.proto\x1a\x18vaultd/v1/envelope.proto\x1a\x17vaultd/v1/options.proto\x1a\x19vaultd/v1/resources.proto\"7\n\x12\x41llowClientRequest\x12!\n\x06\x63lient\x18\x01 \x01(\x0b\x32\x11.vaultd.v1.Client\"8\n\x13\x41llowClientResponse\x12!\n\x06\x63lient\x18\x01 \x01(\x0b\x32\x11.vaultd.v1.Client\";\n\x12ListClientsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x13ListClientsResponse\x12\"\n\x07\x63lients\x18\x01 \x03(\x0b\x32\x11.vaultd.v1.Client\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\x13UpdateClientRequest\x12\x0e\n\x06\x63lient\x18\x01 \x01(\t\x12!\n\x06update\x18\x02 \x01(\x0b\x32\x11.vaultd.v1.Client\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"9\n\x14UpdateClientResponse\x12!\n\x06\x63lient\x18\x01 \x01(\x0b\x32\x11.vaultd.v1.Client\"%\n\x13RevokeClientRequest\x12\x0e\n\x06\x63lient\x18\x01 \x01(\t\"9\n\x14RevokeClientResponse\x12!\n\x06\x63lient\x18\x01 \x01(\x0b\x32\x11.vaultd.v1.Client\"E\n\x12\x43reateGrantRequest\x12\x0e\n\x06\x63lient\x18\x01 \x01(\t\x12\x1f\n\x05grant\x18\x02 \x01(\x0b\x32\x10.vaultd.v1.Grant\"G\n\x13\x43reateGrantResponse\x12\x1f\n\x05grant\x18\x01 \x01(\x0b\x32\x10.vaultd.v1.Grant\x12\x0f\n\x07notices\x18\x02 \x03(\t\"3\n\x12\x44\x65leteGrantRequest\x12\x0e\n\x06\x63lient\x18\x01 \x01(\t\x12\r\n\x05grant\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteGrantResponse\"O\n\x14\x45xplainAccessRequest\x12\x0e\n\x06\x63lient\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x15\n\rconfiguration\x18\x03 \x01(\t\"m\n\x15\x45xplainAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\r\n\x05steps\x18\x03 \x03(\t\x12&\n\x07\x64\x65nials\x18\x04 \x03(\x0b\x32\x15.vaultd.v1.AuditEntry2\xab\x06\n\rClientService\x12n\n\x0b\x41llowClient\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"-\xa2\xbb\x18)\n\x12\x41llowClientRequest\x12\x13\x41llowClientResponse\x12n\n\x0bListClients\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"-\xa2\xbb\x18)\n\x12ListClientsRequest\x12\x13ListClientsResponse\x12q\n\x0cUpdateClient\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"/\xa2\xbb\x18+\n\x13UpdateClientRequest\x12\x14UpdateClientResponse\x12q\n\x0cRevokeClient\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"/\xa2\xbb\x18+\n\x13RevokeClientRequest\x12\x14RevokeClientResponse\x12n\n\x0b\x43reateGrant\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"-\xa2\xbb\x18)\n\x12\x43reateGrantRequest\x12\x13\x43reateGrantResponse\x12n\n\x0b\x44\x65leteGrant\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"-\xa2\xbb\x18)\n\x12\x44\x65leteGrantRequest\x12\x13\x44\x65leteGrantResponse\x12t\n\rExplainAccess\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"1\xa2\xbb\x18-\n\x14\x45xplainAccessRequest\x12\x15\x45xplainAccessResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evaultd/v1/client_service.proto\x12\tvaultd.v1\x1a google/protobuf/field_mask.proto\x1a\x18vaultd/v1/envelope.proto\x1a\x17vaultd/v1/options.proto\x1a\x19vaultd/v1/resources.proto\"7\n\x12\x41llowClientRequest\x12!\n\x06\x63lient\x18\x01 \x01(\x0b\x32\x11.vaultd.v1.Client\"8\n\x13\x41llowClientResponse\x12!\n\x06\x63lient\x18\x01 \x01(\x0b\x32\x11.vaultd.v1.Client\";\n\x12ListClientsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x13ListClientsResponse\x12\"\n\x07\x63lients\x18\x01 \x03(\x0b\x32\x11.vaultd.v1.Client\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\x13UpdateClientRequest\x12\x0e\n\x06\x63lient\x18\x01 \x01(\t\x12!\n\x06update\x18\x02 \x01(\x0b\x32\x11.vaultd.v1.Client\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"9\n\x14UpdateClientResponse\x12!\n\x06\x63lient\x18\x01 \x01(\x0b\x32\x11.vaultd.v1.Client\"%\n\x13RevokeClientRequest\x12\x0e\n\x06\x63lient\x18\x01 \x01(\t\"9\n\x14RevokeClientResponse\x12!\n\x06\x63lient\x18\x01 \x01(\x0b\x32\x11.vaultd.v1.Client\"&\n\x14\x43onfirmClientRequest\x12\x0e\n\x06\x63lient\x18\x01 \x01(\t\":\n\x15\x43onfirmClientResponse\x12!\n\x06\x63lient\x18\x01 \x01(\x0b\x32\x11.vaultd.v1.Client\"E\n\x12\x43reateGrantRequest\x12\x0e\n\x06\x63lient\x18\x01 \x01(\t\x12\x1f\n\x05grant\x18\x02 \x01(\x0b\x32\x10.vaultd.v1.Grant\"G\n\x13\x43reateGrantResponse\x12\x1f\n\x05grant\x18\x01 \x01(\x0b\x32\x10.vaultd.v1.Grant\x12\x0f\n\x07notices\x18\x02 \x03(\t\"3\n\x12\x44\x65leteGrantRequest\x12\x0e\n\x06\x63lient\x18\x01 \x01(\t\x12\r\n\x05grant\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteGrantResponse\"O\n\x14\x45xplainAccessRequest\x12\x0e\n\x06\x63lient\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x15\n\rconfiguration\x18\x03 \x01(\t\"m\n\x15\x45xplainAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\r\n\x05steps\x18\x03 \x03(\t\x12&\n\x07\x64\x65nials\x18\x04 \x03(\x0b\x32\x15.vaultd.v1.AuditEntry2\xa1\x07\n\rClientService\x12n\n\x0b\x41llowClient\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"-\xa2\xbb\x18)\n\x12\x41llowClientRequest\x12\x13\x41llowClientResponse\x12n\n\x0bListClients\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"-\xa2\xbb\x18)\n\x12ListClientsRequest\x12\x13ListClientsResponse\x12q\n\x0cUpdateClient\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"/\xa2\xbb\x18+\n\x13UpdateClientRequest\x12\x14UpdateClientResponse\x12q\n\x0cRevokeClient\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"/\xa2\xbb\x18+\n\x13RevokeClientRequest\x12\x14RevokeClientResponse\x12t\n\rConfirmClient\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"1\xa2\xbb\x18-\n\x14\x43onfirmClientRequest\x12\x15\x43onfirmClientResponse\x12n\n\x0b\x43reateGrant\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"-\xa2\xbb\x18)\n\x12\x43reateGrantRequest\x12\x13\x43reateGrantResponse\x12n\n\x0b\x44\x65leteGrant\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"-\xa2\xbb\x18)\n\x12\x44\x65leteGrantRequest\x12\x13\x44\x65leteGrantResponse\x12t\n\rExplainAccess\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"1\xa2\xbb\x18-\n\x14\x45xplainAccessRequest\x12\x15\x45xplainAccessResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLIENTSERVICE'].methods_by_name['UpdateClient']._serialized_options = b'\242\273\030+\n\023UpdateClientRequest\022\024UpdateClientResponse'
   _globals['_CLIENTSERVICE'].methods_by_name['RevokeClient']._loaded_options = None
   _globals['_CLIENTSERVICE'].methods_by_name['RevokeClient']._serialized_options = b'\242\273\030+\n\023RevokeClientRequest\022\024RevokeClientResponse'
+  _globals['_CLIENTSERVICE'].methods_by_name['ConfirmClient']._loaded_options = None
+  _globals['_CLIENTSERVICE'].methods_by_name['ConfirmClient']._serialized_options = b'\242\273\030-\n\024ConfirmClientRequest\022\025ConfirmClientResponse'
   _globals['_CLIENTSERVICE'].methods_by_name['CreateGrant']._loaded_options = None
   _globals['_CLIENTSERVICE'].methods_by_name['CreateGrant']._serialized_options = b'\242\273\030)\n\022CreateGrantRequest\022\023CreateGrantResponse'
   _globals['_CLIENTSERVICE'].methods_by_name['DeleteGrant']._loaded_options = None
@@ -65,18 +67,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKECLIENTREQUEST']._serialized_end=636
   _globals['_REVOKECLIENTRESPONSE']._serialized_start=638
   _globals['_REVOKECLIENTRESPONSE']._serialized_end=695
-  _globals['_CREATEGRANTREQUEST']._serialized_start=697
-  _globals['_CREATEGRANTREQUEST']._serialized_end=766
-  _globals['_CREATEGRANTRESPONSE']._serialized_start=768
-  _globals['_CREATEGRANTRESPONSE']._serialized_end=839
-  _globals['_DELETEGRANTREQUEST']._serialized_start=841
-  _globals['_DELETEGRANTREQUEST']._serialized_end=892
-  _globals['_DELETEGRANTRESPONSE']._serialized_start=894
-  _globals['_DELETEGRANTRESPONSE']._serialized_end=915
-  _globals['_EXPLAINACCESSREQUEST']._serialized_start=917
-  _globals['_EXPLAINACCESSREQUEST']._serialized_end=996
-  _globals['_EXPLAINACCESSRESPONSE']._serialized_start=998
-  _globals['_EXPLAINACCESSRESPONSE']._serialized_end=1107
-  _globals['_CLIENTSERVICE']._serialized_start=1110
-  _globals['_CLIENTSERVICE']._serialized_end=1921
+  _globals['_CONFIRMCLIENTREQUEST']._serialized_start=697
+  _globals['_CONFIRMCLIENTREQUEST']._serialized_end=735
+  _globals['_CONFIRMCLIENTRESPONSE']._serialized_start=737
+  _globals['_CONFIRMCLIENTRESPONSE']._serialized_end=795
+  _globals['_CREATEGRANTREQUEST']._serialized_start=797
+  _globals['_CREATEGRANTREQUEST']._serialized_end=866
+  _globals['_CREATEGRANTRESPONSE']._serialized_start=868
+  _globals['_CREATEGRANTRESPONSE']._serialized_end=939
+  _globals['_DELETEGRANTREQUEST']._serialized_start=941
+  _globals['_DELETEGRANTREQUEST']._serialized_end=992
+  _globals['_DELETEGRANTRESPONSE']._serialized_start=994
+  _globals['_DELETEGRANTRESPONSE']._serialized_end=1015
+  _globals['_EXPLAINACCESSREQUEST']._serialized_start=1017
+  _globals['_EXPLAINACCESSREQUEST']._serialized_end=1096
+  _globals['_EXPLAINACCESSRESPONSE']._serialized_start=1098
+  _globals['_EXPLAINACCESSRESPONSE']._serialized_end=1207
+  _globals['_CLIENTSERVICE']._serialized_start=1210
+  _globals['_CLIENTSERVICE']._serialized_end=2139
 # @@protoc_insertion_point(module_scope)

@@ -66,6 +66,18 @@ class RevokeClientResponse(_message.Message):
     client: _resources_pb2.Client
     def __init__(self, client: _Optional[_Union[_resources_pb2.Client, _Mapping]] = ...) -> None: ...
 
+class ConfirmClientRequest(_message.Message):
+    __slots__ = ("client",)
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    client: str
+    def __init__(self, client: _Optional[str] = ...) -> None: ...
+
+class ConfirmClientResponse(_message.Message):
+    __slots__ = ("client",)
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    client: _resources_pb2.Client
+    def __init__(self, client: _Optional[_Union[_resources_pb2.Client, _Mapping]] = ...) -> None: ...
+
 class CreateGrantRequest(_message.Message):
     __slots__ = ("client", "grant")
     CLIENT_FIELD_NUMBER: _ClassVar[int]

@@ -18,10 +18,12 @@ class Exchange(_message.Message):
         STATE_ACTIVE: _ClassVar[Exchange.State]
         STATE_DISABLED: _ClassVar[Exchange.State]
         STATE_REVOKED: _ClassVar[Exchange.State]
+        STATE_SUSPENDED: _ClassVar[Exchange.State]
     STATE_UNSPECIFIED: Exchange.State
     STATE_ACTIVE: Exchange.State
     STATE_DISABLED: Exchange.State
     STATE_REVOKED: Exchange.State
+    STATE_SUSPENDED: Exchange.State
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -246,7 +248,15 @@ class Client(_message.Message):
     def __init__(self, resource_name: _Optional[str] = ..., name: _Optional[str] = ..., public_key: _Optional[bytes] = ..., uid: _Optional[int] = ..., unit: _Optional[str] = ..., state: _Optional[_Union[Client.State, str]] = ..., permissions: _Optional[_Iterable[str]] = ..., grants: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., key_id: _Optional[str] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("resource_name", "id", "operation", "exchange", "configuration", "not_after", "rate_count", "rate_seconds", "unit")
+    __slots__ = ("resource_name", "id", "operation", "exchange", "configuration", "not_after", "rate_count", "rate_seconds", "unit", "state")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[Grant.State]
+        STATE_ACTIVE: _ClassVar[Grant.State]
+        STATE_SUSPENDED: _ClassVar[Grant.State]
+    STATE_UNSPECIFIED: Grant.State
+    STATE_ACTIVE: Grant.State
+    STATE_SUSPENDED: Grant.State
     RESOURCE_NAME_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     OPERATION_FIELD_NUMBER: _ClassVar[int]
@@ -256,6 +266,7 @@ class Grant(_message.Message):
     RATE_COUNT_FIELD_NUMBER: _ClassVar[int]
     RATE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     resource_name: str
     id: str
     operation: str
@@ -265,7 +276,8 @@ class Grant(_message.Message):
     rate_count: int
     rate_seconds: int
     unit: str
-    def __init__(self, resource_name: _Optional[str] = ..., id: _Optional[str] = ..., operation: _Optional[str] = ..., exchange: _Optional[str] = ..., configuration: _Optional[str] = ..., not_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rate_count: _Optional[int] = ..., rate_seconds: _Optional[int] = ..., unit: _Optional[str] = ...) -> None: ...
+    state: Grant.State
+    def __init__(self, resource_name: _Optional[str] = ..., id: _Optional[str] = ..., operation: _Optional[str] = ..., exchange: _Optional[str] = ..., configuration: _Optional[str] = ..., not_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rate_count: _Optional[int] = ..., rate_seconds: _Optional[int] = ..., unit: _Optional[str] = ..., state: _Optional[_Union[Grant.State, str]] = ...) -> None: ...
 
 class AuditEntry(_message.Message):
     __slots__ = ("sequence", "time", "method", "decision", "rule", "client", "uid", "pid", "unit", "exchange", "configuration", "version", "detail", "count", "started_at")

@@ -27,13 +27,19 @@ from vaultd_api.v1 import envelope_pb2 as vaultd_dot_v1_dot_envelope__pb2
 from vaultd_api.v1 import options_pb2 as vaultd_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvaultd/v1/vault_service.proto\x12\tvaultd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18vaultd/v1/envelope.proto\x1a\x17vaultd/v1/options.proto\"\x11\n\x0fGetVaultRequest\"3\n\x10GetVaultResponse\x12\x1f\n\x05vault\x18\x01 \x01(\x0b\x32\x10.vaultd.v1.Vault\"\x9a\x04\n\x05Vault\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.vaultd.v1.Vault.State\x12\x10\n\x08vault_id\x18\x02 \x01(\x0c\x12\r\n\x05\x65poch\x18\x03 \x01(\x0c\x12\x10\n\x08identity\x18\x04 \x01(\x0c\x12\x10\n\x08seal_key\x18\x05 \x01(\x0c\x12\x1a\n\x12seal_key_signature\x18\x06 \x01(\x0c\x12\x0f\n\x07version\x18\x07 \x01(\t\x12\x16\n\x0eschema_version\x18\x08 \x01(\r\x12\x16\n\x0e\x66ormat_version\x18\t \x01(\r\x12.\n\nstarted_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bunlocked_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x06\x63hecks\x18\x0c \x03(\x0b\x32\x16.vaultd.v1.Vault.Check\x12\x19\n\x11unaudited_denials\x18\r \x01(\x04\x12\x12\n\nlock_cause\x18\x0e \x01(\t\x1a\x31\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"]\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13STATE_UNINITIALIZED\x10\x01\x12\x10\n\x0cSTATE_LOCKED\x10\x02\x12\x12\n\x0eSTATE_UNLOCKED\x10\x03\"\x12\n\x10LockVaultRequest\"\x13\n\x11LockVaultResponse2\xbd\x01\n\x0cVaultService\x12\x43\n\x08GetVault\x12\x1a.vaultd.v1.GetVaultRequest\x1a\x1b.vaultd.v1.GetVaultResponse\x12h\n\tLockVault\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\")\xa2\xbb\x18%\n\x10LockVaultRequest\x12\x11LockVaultResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvaultd/v1/vault_service.proto\x12\tvaultd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18vaultd/v1/envelope.proto\x1a\x17vaultd/v1/options.proto\"\x11\n\x0fGetVaultRequest\"3\n\x10GetVaultResponse\x12\x1f\n\x05vault\x18\x01 \x01(\x0b\x32\x10.vaultd.v1.Vault\"\x9a\x04\n\x05Vault\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.vaultd.v1.Vault.State\x12\x10\n\x08vault_id\x18\x02 \x01(\x0c\x12\r\n\x05\x65poch\x18\x03 \x01(\x0c\x12\x10\n\x08identity\x18\x04 \x01(\x0c\x12\x10\n\x08seal_key\x18\x05 \x01(\x0c\x12\x1a\n\x12seal_key_signature\x18\x06 \x01(\x0c\x12\x0f\n\x07version\x18\x07 \x01(\t\x12\x16\n\x0eschema_version\x18\x08 \x01(\r\x12\x16\n\x0e\x66ormat_version\x18\t \x01(\r\x12.\n\nstarted_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bunlocked_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x06\x63hecks\x18\x0c \x03(\x0b\x32\x16.vaultd.v1.Vault.Check\x12\x19\n\x11unaudited_denials\x18\r \x01(\x04\x12\x12\n\nlock_cause\x18\x0e \x01(\t\x1a\x31\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"]\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13STATE_UNINITIALIZED\x10\x01\x12\x10\n\x0cSTATE_LOCKED\x10\x02\x12\x12\n\x0eSTATE_UNLOCKED\x10\x03\"\x12\n\x10LockVaultRequest\"\x13\n\x11LockVaultResponse\"\x14\n\x12\x42\x61\x63kupVaultRequest\"N\n\x13\x42\x61\x63kupVaultResponse\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x12\n\x05token\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\"7\n\x11ReadBackupRequest\x12\x12\n\x05token\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"\"\n\x12ReadBackupResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xf8\x02\n\x0cVaultService\x12\x43\n\x08GetVault\x12\x1a.vaultd.v1.GetVaultRequest\x1a\x1b.vaultd.v1.GetVaultResponse\x12n\n\x0b\x42\x61\x63kupVault\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\"-\xa2\xbb\x18)\n\x12\x42\x61\x63kupVaultRequest\x12\x13\x42\x61\x63kupVaultResponse\x12I\n\nReadBackup\x12\x1c.vaultd.v1.ReadBackupRequest\x1a\x1d.vaultd.v1.ReadBackupResponse\x12h\n\tLockVault\x12\x18.vaultd.v1.SignedRequest\x1a\x16.vaultd.v1.SignedReply\")\xa2\xbb\x18%\n\x10LockVaultRequest\x12\x11LockVaultResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vaultd.v1.vault_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_BACKUPVAULTRESPONSE'].fields_by_name['token']._loaded_options = None
+  _globals['_BACKUPVAULTRESPONSE'].fields_by_name['token']._serialized_options = b'\200\001\001'
+  _globals['_READBACKUPREQUEST'].fields_by_name['token']._loaded_options = None
+  _globals['_READBACKUPREQUEST'].fields_by_name['token']._serialized_options = b'\200\001\001'
+  _globals['_VAULTSERVICE'].methods_by_name['BackupVault']._loaded_options = None
+  _globals['_VAULTSERVICE'].methods_by_name['BackupVault']._serialized_options = b'\242\273\030)\n\022BackupVaultRequest\022\023BackupVaultResponse'
   _globals['_VAULTSERVICE'].methods_by_name['LockVault']._loaded_options = None
   _globals['_VAULTSERVICE'].methods_by_name['LockVault']._serialized_options = b'\242\273\030%\n\020LockVaultRequest\022\021LockVaultResponse'
   _globals['_GETVAULTREQUEST']._serialized_start=128
@@ -50,6 +56,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOCKVAULTREQUEST']._serialized_end=759
   _globals['_LOCKVAULTRESPONSE']._serialized_start=761
   _globals['_LOCKVAULTRESPONSE']._serialized_end=780
-  _globals['_VAULTSERVICE']._serialized_start=783
-  _globals['_VAULTSERVICE']._serialized_end=972
+  _globals['_BACKUPVAULTREQUEST']._serialized_start=782
+  _globals['_BACKUPVAULTREQUEST']._serialized_end=802
+  _globals['_BACKUPVAULTRESPONSE']._serialized_start=804
+  _globals['_BACKUPVAULTRESPONSE']._serialized_end=882
+  _globals['_READBACKUPREQUEST']._serialized_start=884
+  _globals['_READBACKUPREQUEST']._serialized_end=939
+  _globals['_READBACKUPRESPONSE']._serialized_start=941
+  _globals['_READBACKUPRESPONSE']._serialized_end=975
+  _globals['_VAULTSERVICE']._serialized_start=978
+  _globals['_VAULTSERVICE']._serialized_end=1354
 # @@protoc_insertion_point(module_scope)

@@ -80,3 +80,31 @@ class LockVaultRequest(_message.Message):
 class LockVaultResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class BackupVaultRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class BackupVaultResponse(_message.Message):
+    __slots__ = ("manifest", "signature", "token")
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    manifest: bytes
+    signature: bytes
+    token: bytes
+    def __init__(self, manifest: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., token: _Optional[bytes] = ...) -> None: ...
+
+class ReadBackupRequest(_message.Message):
+    __slots__ = ("token", "offset")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    token: bytes
+    offset: int
+    def __init__(self, token: _Optional[bytes] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class ReadBackupResponse(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...

@@ -1,4 +1,4 @@
-"""`vaultctl client`: keys, the allowlist, and the rights of administrators. `grants.py` has grant, ungrant and why."""
+"""`vaultctl client`: keys, the allowlist, and the rights of administrators. `grants.py` has the rest."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import click
 
 from vaultd_client.cli import prompts
 from vaultd_client.cli.failure import Failure
-from vaultd_client.cli.grants import grant, ungrant, why
+from vaultd_client.cli.grants import confirm, grant, ungrant, why
 from vaultd_client.cli.parsing import User
 from vaultd_client.cli.session import Group, Session, plain
 from vaultd_client.cli.views import client_table, exchange_names
@@ -26,7 +26,7 @@ def client() -> None:
     """Programs that may ask for plaintext, and their keys."""
 
 
-for command in (grant, ungrant, why):
+for command in (grant, ungrant, why, confirm):
     client.add_command(command)
 
 

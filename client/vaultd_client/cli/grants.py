@@ -1,5 +1,6 @@
 """`vaultctl client grant`, `ungrant` and `why`: what a client may do, and which rule says so."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -7,9 +8,11 @@ import click
 
 from vaultd_client.cli.completion import EXCHANGE
 from vaultd_client.cli.exit_codes import ExitCode
+from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.parsing import Rate, Until
 from vaultd_client.cli.session import Command, Session, plain
-from vaultd_client.cli.views import audit_table, exchange_names, grant_text
+from vaultd_client.cli.views import audit_table, client_table, exchange_names, grant_text
+from vaultd_client.models import Client
 
 
 @click.command(cls=Command)
@@ -77,3 +80,26 @@ def why(ctx: click.Context, *, client: str, exchange: str, configuration: str, e
     session.terminal.result(plain(access), verdict, *steps, *denials)
     if exit_code and not access.allowed:
         ctx.exit(ExitCode.REFUSED)
+
+
+@click.command(cls=Command)
+@click.argument("clients", nargs=-1, metavar="CLIENT...")
+@click.option("--all", "everyone", is_flag=True, help="Confirm every client that the restore suspended something of.")
+@click.pass_obj
+def confirm(session: Session, *, clients: Sequence[str], everyone: bool) -> None:
+    """Confirm what the restore of a backup suspended.
+
+    The backup may have brought back grants and clients that were taken back after it was made. Look at them first:
+    vaultctl client list. What should be gone: vaultctl client ungrant, vaultctl client revoke.
+    """
+    if bool(clients) == everyone:
+        raise Failure("name the clients, or --all", "vaultctl client list shows what is suspended")
+    with session.client() as vault:
+        wanted = [each.name for each in vault.clients() if _is_suspended(each)] if everyone else clients
+        done = [vault.confirm_client(name) for name in wanted]
+        names = exchange_names(vault)
+    session.terminal.result({"clients": plain(done)}, client_table(done, names) if done else "Nothing is suspended.")
+
+
+def _is_suspended(client: Client) -> bool:
+    return client.state == "SUSPENDED" or any(grant.state == "SUSPENDED" for grant in client.grants)

@@ -14,6 +14,7 @@ import click
 
 from vaultd_client.cli import (
     audit,
+    backup,
     clients,
     completion,
     exchange,
@@ -82,6 +83,7 @@ for command in (
     slots.passphrase,
     slots.master_key,
     audit.audit,
+    backup.backup,
     audit.who,
     system.system,
     kinds.kinds,

@@ -29,7 +29,7 @@ PLAIN_WIDTH = 4096
 """A pipe has no width; no table is cut for it."""
 STYLES = {
     "ACTIVE": "green", "UNLOCKED": "green", "ok": "green", "allow": "green", "yes": "green",
-    "LOCKED": "yellow", "DISABLED": "yellow", "PREVIOUS": "yellow", "STAGED": "yellow", "fallback": "yellow",
+    "LOCKED": "yellow", "DISABLED": "yellow", "SUSPENDED": "yellow", "PREVIOUS": "yellow", "STAGED": "yellow", "fallback": "yellow",
     "REVOKED": "red", "UNINITIALIZED": "red", "deny": "red", "INVALID": "red",
     "closed": "red", "dropped by ccxt": "yellow",
 }  # fmt: skip

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -104,20 +104,26 @@ def failed(text: str, hint: str) -> Failure:
 
 
 @contextlib.contextmanager
-def throw_away_vault() -> Iterator[ThrowAwayVault]:
+def throw_away_vault(prepare: Callable[[ThrowAwayVault], None] | None = None) -> Iterator[ThrowAwayVault]:
     """Starts a daemon and returns when it serves; ends it and removes everything it wrote.
+
+    Args:
+        prepare: Called before the daemon is started.
 
     Raises:
         Failure: There is no daemon to start, or it did not come up.
     """
-    program = _daemon()
+    program = daemon()
     with _directory() as directory, Children() as children:
         vault = ThrowAwayVault(directory, children)
+        if prepare is not None:
+            prepare(vault)
         vault.ready = _started(children, program, vault)
         yield vault
 
 
-def _daemon() -> str:
+def daemon() -> str:
+    """Returns the path of the daemon's program; Failure where it is not installed."""
     beside = Path(sys.executable).parent / "vaultd"
     found = str(beside) if beside.exists() else shutil.which("vaultd")
     if found is None:

@@ -124,6 +124,8 @@ def _show_unlocked(session: Session, unlocked: Unlocked) -> None:
         "clients": unlocked.clients,
         "slot": unlocked.slot,
         "upgraded": unlocked.upgraded,
+        "restored": unlocked.restored,
+        "suspended": unlocked.suspended,
     }
     shown = {
         "vault": f"unlocked with slot {unlocked.slot}" + (", whose cost was raised" if unlocked.upgraded else ""),
@@ -137,6 +139,9 @@ def _show_unlocked(session: Session, unlocked: Unlocked) -> None:
             f"the vault's clock says {moment(time)}, ahead of this host's: grants with an end end early;"
             " if this host is right: vaultctl lock, then vaultctl unlock --accept-clock"
         )
+    if unlocked.restored:
+        text = f"the store was restored from a backup: {unlocked.suspended} grants and clients are suspended"
+        session.terminal.warn(f"{text}; look at them and confirm them: vaultctl client list, vaultctl client confirm")
 
 
 @click.command(cls=Command)

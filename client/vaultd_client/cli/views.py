@@ -118,6 +118,8 @@ def grant_text(grant: Grant, names: Mapping[str, str]) -> str:
         text += f", {grant.rate_count} in {grant.rate_seconds} s"
     if grant.unit:
         text += f", from {grant.unit} only"
+    if grant.state == "SUSPENDED":
+        text += ", suspended"
     return text
 
 

@@ -1,0 +1,88 @@
+"""Files of backups: written whole or not at all, never over another, and the old ones of a directory put away."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from vaultd_client.backups import Manifest
+from vaultd_client.cli.exit_codes import ExitCode
+from vaultd_client.cli.failure import Failure
+
+_NAME = "vaultd-{vault}-{time}-{generation}.backup{age}"
+
+
+def name_of(manifest: Manifest, *, encrypted: bool) -> str:
+    """Returns the name of a backup in a directory of backups; by name is by time."""
+    return _NAME.format(
+        vault=manifest.pin.vault_id.hex()[:8],
+        time=manifest.time.strftime("%Y%m%dT%H%M%SZ"),
+        generation=manifest.generation,
+        age=".age" if encrypted else "",
+    )
+
+
+def of_vault(directory: Path, manifest: Manifest) -> list[Path]:
+    """Returns the backups of a vault that `name_of` has named, oldest first."""
+    vault = manifest.pin.vault_id.hex()[:8]
+    pattern = re.compile(rf"vaultd-{vault}-(\d{{8}}T\d{{6}}Z)-(\d+)\.backup(\.age)?")
+    found = [(match[1], int(match[2]), path) for path in directory.iterdir() if (match := pattern.fullmatch(path.name))]
+    return [path for _, _, path in sorted(found)]
+
+
+def prune(directory: Path, manifest: Manifest, keep: int) -> list[Path]:
+    """Removes all but the newest `keep` backups of a vault; returns what it removed."""
+    old = of_vault(directory, manifest)[:-keep]
+    for path in old:
+        path.unlink()
+    return old
+
+
+@contextmanager
+def new_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+    """Yields a file that stands at `path` when the body has ended well, synced, 0600; nothing of it stays otherwise.
+
+    Raises:
+        Failure: There is a file already, or the disk says no.
+    """
+    if not overwrite and os.path.lexists(path):
+        raise _exists(path)
+    scratch = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    try:
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if overwrite:
+                scratch.replace(path)
+            else:
+                os.link(scratch, path)  # fails where somebody was faster
+        finally:
+            with suppress(FileNotFoundError):
+                scratch.unlink()
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError as error:
+        text = f"{path}: {os.strerror(error.errno or 0)}"
+        raise Failure(text, "choose a place that you may write and that has room", code=ExitCode.STORE, reason="no_file") from None
+
+
+def is_directory(path: Path) -> bool:
+    """Says whether a path is a directory, whose backups get names of their own."""
+    with suppress(OSError):
+        return stat.S_ISDIR(path.stat().st_mode)
+    return False
+
+
+def _exists(path: Path) -> Failure:
+    return Failure(f"{path} exists", "choose another name, a directory, or add --force", code=ExitCode.CONFLICT, reason="exists")
