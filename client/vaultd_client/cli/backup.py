@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -19,7 +19,7 @@ from vaultd_client.cli.slot_secrets import Opening, opening_options
 from vaultd_client.cli.terminal import facts
 from vaultd_client.cli.throwaway import ThrowAwayVault, throw_away_vault
 from vaultd_client.client import VaultClient
-from vaultd_client.errors import VaultClientError
+from vaultd_client.errors import RateLimitedError, VaultClientError
 from vaultd_client.keys import ClientKey
 from vaultd_client.slots import Checked
 from vaultd_client.unlock import UnlockClient
@@ -72,12 +72,13 @@ def create(session: Session, *, path: Path, recipients: Sequence[str], keep: int
     to = age.recipients(recipients) if recipients else []
     if keep is not None and not backup_files.is_directory(path):
         raise Failure("--keep is for a directory", "name a directory, or leave --keep out")
+    if not force and not backup_files.is_directory(path):
+        backup_files.require_new(path)
     pin = ClientKey.load(session.key_path()).vault
-    with session.client() as vault, session.terminal.working("Making the backup"):
-        begun = vault.begin_backup()
+    with session.client() as vault, session.terminal.working("Making the backup"), _begun(vault) as source:
+        begun = source.begun
         if pin is not None:
             backups.require_pinned(begun.header, pin)
-        source = _Source(vault, begun)
         if str(path) == "-":
             _write(source, cast("BinaryIO", sys.stdout.buffer), to)
             return
@@ -219,10 +220,26 @@ def _restored(
         raise
 
 
+@contextmanager
+def _begun(vault: VaultClient) -> Iterator["_Source"]:
+    """Yields a backup to read; what the vault keeps of it goes when the body has ended, however it did."""
+    try:
+        begun = vault.begin_backup()
+    except RateLimitedError as error:
+        error.hint = "wait for it, or, where its reader was killed, for a minute"
+        raise
+    try:
+        yield _Source(vault, begun)
+    finally:
+        with suppress(VaultClientError):  # read to its end, it is gone already
+            vault.read_backup(begun.token, begun.header.manifest.store_bytes)
+
+
 class _Source:
     """A backup as a file that is read: header, then what the vault hands out piece by piece."""
 
     def __init__(self, vault: VaultClient, begun: backups.Begun) -> None:
+        self.begun = begun
         self._vault = vault
         self._pieces = backups.whole(begun.header, self._read(begun.token))
         self._left = b""

@@ -48,8 +48,8 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     Raises:
         Failure: There is a file already, or the disk says no.
     """
-    if not overwrite and os.path.lexists(path):
-        raise _exists(path)
+    if not overwrite:
+        require_new(path)
     scratch = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -75,6 +75,12 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     except OSError as error:
         text = f"{path}: {os.strerror(error.errno or 0)}"
         raise Failure(text, "choose a place that you may write and that has room", code=ExitCode.STORE, reason="no_file") from None
+
+
+def require_new(path: Path) -> None:
+    """Raises Failure where there is something at a path."""
+    if os.path.lexists(path):
+        raise _exists(path)
 
 
 def is_directory(path: Path) -> bool:
