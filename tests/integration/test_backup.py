@@ -178,7 +178,7 @@ def test_changes_go_on_and_every_backup_is_of_one_moment(vault: Daemon) -> None:
 
 def test_verify_decrypts_everything_and_counts(vault: Daemon) -> None:
     with vault.admin() as admin:
-        admin.rotate("binance-main", "read", READ_PAIR | {"api_key": "READ-key-abcdefgh-0002"})
+        admin.rotate_credential("binance-main", "read", READ_PAIR | {"api_key": "READ-key-abcdefgh-0002"})
         admin.revoke_credential("binance-main", "read", 1)
     path = backed_up.make(vault)
     temporary = vault.home / "tmp"

@@ -18,12 +18,10 @@ class Exchange(_message.Message):
         STATE_ACTIVE: _ClassVar[Exchange.State]
         STATE_DISABLED: _ClassVar[Exchange.State]
         STATE_REVOKED: _ClassVar[Exchange.State]
-        STATE_SUSPENDED: _ClassVar[Exchange.State]
     STATE_UNSPECIFIED: Exchange.State
     STATE_ACTIVE: Exchange.State
     STATE_DISABLED: Exchange.State
     STATE_REVOKED: Exchange.State
-    STATE_SUSPENDED: Exchange.State
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -221,10 +219,12 @@ class Client(_message.Message):
         STATE_ACTIVE: _ClassVar[Client.State]
         STATE_DISABLED: _ClassVar[Client.State]
         STATE_REVOKED: _ClassVar[Client.State]
+        STATE_SUSPENDED: _ClassVar[Client.State]
     STATE_UNSPECIFIED: Client.State
     STATE_ACTIVE: Client.State
     STATE_DISABLED: Client.State
     STATE_REVOKED: Client.State
+    STATE_SUSPENDED: Client.State
     RESOURCE_NAME_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
