@@ -1,5 +1,6 @@
 """FORMAT.md is no prose that ages: its numbers are those of limits.py, its drawings fit the vectors, its labels the code."""
 
+import io
 import itertools
 import re
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import NamedTuple
 import pytest
 
 from tests.support.formats import AUDIT, CREDENTIALS, KEYS, SLOTS, VAULT, VAULT_ID
-from vaultd import limits
-from vaultd.crypto import integrity
+from vaultd import limits, restore
+from vaultd.crypto import integrity, requests
 from vaultd.keyholder.pairs import _IDENTIFYING
 from vaultd.model import TAGGED
+from vaultd_api.v1.backup_pb2 import BackupManifest
+from vaultd_client import backups
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "vaultd" / "crypto" / "FORMAT.md").read_text()
@@ -57,6 +60,7 @@ BYTES = {
     "mac": VAULT["rows"][0]["tag"] + VAULT["rows"][0]["element"],
     "store message": VAULT["store"]["message"],
     "anchor": VAULT["anchor"],
+    "restored anchor": VAULT["restored_anchor"],
 }
 
 
@@ -148,6 +152,31 @@ def test_the_anchor_holds_what_the_page_says_where_it_says() -> None:
     assert int.from_bytes(drawn["generation"], "big") == AUDIT[-1].sequence
     assert drawn["audit_head"] == AUDIT[-1].mac
     assert DRAWN["anchor"][0] == integrity.ANCHOR_BYTES
+
+
+def test_the_restored_anchor_holds_what_the_page_says_where_it_says() -> None:
+    drawn = dict(parts("restored anchor"))
+    assert drawn["magic"] == integrity.RESTORE_MAGIC == restore.RESTORE_MAGIC
+    assert int.from_bytes(drawn["replaced"], "big") == 5
+    assert drawn["anchor"] == VAULT["anchor"]
+    assert integrity.restored_anchor(VAULT["restored_anchor"]) == (VAULT["anchor"], 5)
+    assert integrity.restored_anchor(VAULT["anchor"]) is None
+
+
+def test_daemon_and_client_write_and_read_the_backup_of_the_page() -> None:
+    backup = VAULT["backup"]
+    assert requests.sign_manifest(KEYS["identity"], backup["manifest"]) == backup["signature"]
+    made = backups.make_header(backup["manifest"], backup["signature"])
+    assert made.raw == backup["header"]
+    assert backups.MAGIC == restore.MAGIC == requests.BACKUP_MAGIC
+    stream = io.BytesIO(backup["header"] + backup["store"])
+    read = backups.read_header(stream)
+    assert read == made
+    assert (read.manifest.generation, read.manifest.slots) == (3, ((1, "passphrase", "passphrase"),))
+    assert b"".join(backups.whole(read, iter([stream.read()]))) == backup["header"] + backup["store"]
+    message = BackupManifest.FromString(backup["manifest"])
+    assert message.SerializeToString() == backup["manifest"]
+    assert message.anchor == VAULT["anchor"]
 
 
 def test_the_order_of_the_tables_is_that_of_the_model() -> None:

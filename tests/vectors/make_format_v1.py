@@ -243,6 +243,47 @@ def _integrity(vault: Vault) -> dict[str, Any]:
     return {**seen, "message": message, "row": vault.integrity}
 
 
+def _backup(vault: Vault, identity: bytes) -> dict[str, Any]:
+    """Returns the header of a backup of the vault; the store that follows is left to the imagination."""
+    store = b"SQLite format 3\0 and so on"
+    manifest = b"".join(
+        (
+            _field(1, VAULT_ID),
+            _field(2, identity),
+            _number(3, vault.integrity["generation"]),
+            _field(4, _number(1, CREATED_MS // 1000) + _number(2, CREATED_MS % 1000 * 1_000_000)),
+            _number(5, SCHEMA_VERSION) + _number(6, 1),
+            _number(7, len(store)) + _field(8, hashlib.sha256(store).digest()),
+            _field(9, vault.anchor),
+            _number(10, 1) + _number(11, 2) + _number(12, 1) + _number(13, 1),
+            _field(14, _number(1, 1) + _field(2, b"passphrase") + _field(3, b"passphrase")),
+            _number(15, 1),
+        )
+    )
+    magic = b"vaultd-backup-v1"
+    signature = Ed25519PrivateKey.from_private_bytes(IDENTITY).sign(magic + manifest)
+    header = magic + len(manifest).to_bytes(4, "big") + manifest + signature
+    return {"manifest": manifest, "signature": signature, "header": header, "store": store}
+
+
+def _number(field: int, value: int) -> bytes:
+    """A field of a protobuf message with an integer; nothing for 0."""
+    return _varint(field << 3) + _varint(value) if value else b""
+
+
+def _field(field: int, value: bytes) -> bytes:
+    """A field of a protobuf message with bytes, text or a message."""
+    return _varint(field << 3 | 2) + _varint(len(value)) + value
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*encoded, value))
+
+
 def build(uid: int) -> Vault:
     """Returns the vault whose one administrator runs as `uid`."""
     vault = Vault(uid)
@@ -290,6 +331,8 @@ def build(uid: int) -> Vault:
         "audit": audit,
         "store": _integrity(vault),
         "anchor": vault.anchor,
+        "restored_anchor": b"vaultd-rest-v1\0\0" + (5).to_bytes(8, "big") + vault.anchor,
+        "backup": _backup(vault, identity),
     }
     return vault
 
