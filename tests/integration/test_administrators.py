@@ -34,6 +34,7 @@ def administration(client: VaultClient) -> list[tuple[str, Callable[[], object]]
         client.delete_grant("tester", grants[0] if grants else "gr-aaaaaaaaaa")
 
     return [
+        ("Vault:Backup", lambda: client.read_backup(client.begin_backup().token, 1 << 40)),
         ("Exchanges:Read", lambda: client.list(everything=True)),
         ("Exchanges:Create", lambda: client.create_exchange("passing", "binance", {"read": first})),
         ("Exchanges:Update", lambda: client.update_exchange("passing", hidden=True)),
@@ -41,6 +42,7 @@ def administration(client: VaultClient) -> list[tuple[str, Callable[[], object]]
         ("Exchanges:Verify", lambda: client.record_key_check("passing", "read", 2, KeyCheck("YES", "ENDPOINT"))),
         ("Exchanges:Reveal", lambda: client.reveal("passing", "read")),
         ("Clients:Grant", lambda: grants.append(client.create_grant("tester", "binance-main", "read").id)),
+        ("Clients:Grant", lambda: client.confirm_client("tester")),
         ("Clients:Grant", ungrant),
         ("Exchanges:Revoke", lambda: client.revoke_credential("passing", "read")),
         ("Exchanges:Revoke", lambda: client.revoke_exchange("passing")),

@@ -149,7 +149,9 @@ def test_the_server_keeps_nothing_of_a_copy(vault: Daemon) -> None:
 
 
 def test_changes_go_on_and_every_backup_is_of_one_moment(vault: Daemon) -> None:
-    stop, made, problems = threading.Event(), [], []
+    stop = threading.Event()
+    made: list[int] = []
+    problems: list[Exception] = []
 
     def change() -> None:
         try:

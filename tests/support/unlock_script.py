@@ -10,6 +10,7 @@ from typing import Any
 PIN = {"vault_id": "00" * 16, "identity": "11" * 32}
 UNLOCKED = PIN | {
     "generation": 7, "time_ms": 9, "integrity": "ok", "exchanges": 2, "clients": 1, "slot": 1, "upgraded": False,
+    "restored": False, "suspended": 0,
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from vaultd_client.errors import (
     VaultClientError,
 )
 from vaultd_client.keys import ClientKey, Pin
-from vaultd_client.slots import KdfParameters, Reply, Slot, Unlocked, UnlockStatus
+from vaultd_client.slots import Checked, KdfParameters, Reply, Slot, Unlocked, UnlockStatus
 from vaultd_client.unlock import UnlockClient
 
 
@@ -106,7 +106,7 @@ CALLS: dict[str, tuple[object, Callable[[UnlockClient], Any], dict[str, Any], li
         lambda client: client.unlock(secret("p")),
         {"op": "unlock", "kind": "passphrase", "slot": None, "accept_rollback": False, "accept_clock": False},
         [b"p"],
-        Unlocked(Pin(bytes(16), b"\x11" * 32), 7, 9, "ok", 2, 1, 1, upgraded=False),
+        Unlocked(Pin(bytes(16), b"\x11" * 32), 7, 9, "ok", 2, 1, 1, upgraded=False, restored=False, suspended=0),
     ),
     "unlock otherwise": (
         UNLOCKED,
@@ -129,6 +129,16 @@ CALLS: dict[str, tuple[object, Callable[[UnlockClient], Any], dict[str, Any], li
         {"op": "slot-list"},
         [],
         (Slot(1, "passphrase", "x", 65536, 3, 4, datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)),),
+    ),
+    "check_records": (
+        {
+            "exchanges": 1, "key_pairs": 2, "without_key": 3, "clients": 4, "grants": 5, "audit_entries": 6,
+            "generation": 7,
+        },
+        lambda client: client.check_records(),
+        {"op": "records-check"},
+        [],
+        Checked(1, 2, 3, 4, 5, 6, 7),
     ),
     "slot_add": (
         {"slot": 3},

@@ -24,7 +24,6 @@ from vaultd.errors import (
 )
 from vaultd.model import VaultState
 from vaultd.server import status
-from vaultd.server.backups import Backups
 from vaultd.server.custody import Custody
 from vaultd.server.fairness import Turns
 from vaultd.server.health import Health
@@ -61,13 +60,10 @@ OPTIONS = (
 class GrpcServer:
     """All services on one server. `open_methods` by RPC name, in snake case."""
 
-    def __init__(
-        self, custody: Custody, table: PeerTable, open_methods: OpenMethods, backups: Backups
-    ) -> None:
+    def __init__(self, custody: Custody, table: PeerTable, open_methods: OpenMethods) -> None:
         self._custody = custody
         self._table = table
         self._open = open_methods
-        self._backups = backups
         # Apart, so that metadata is served while the keyholder keeps signed calls waiting.
         self._turns = {False: Turns(limits.OPEN_CALLS_PER_UID), True: Turns(limits.SIGNED_CALLS_PER_UID)}
         self._health = Health()
@@ -169,8 +165,7 @@ class GrpcServer:
         self, request: vault_service_pb2.ReadBackupRequest, context: Any
     ) -> vault_service_pb2.ReadBackupResponse:
         peer = self._table.lookup(context.peer())
-        data = self._backups.read(request.token, request.offset, peer.uid if peer else None)
-        return vault_service_pb2.ReadBackupResponse(data=data)
+        return await self._open.read_backup(request, peer.uid if peer else None)
 
     def _note_probe(self, context: Any) -> None:
         if ("vaultd-self-test", self.probe_token) in tuple(context.invocation_metadata() or ()):

@@ -55,12 +55,12 @@ async def _serve(config: Config, public: socket.socket, begin: Callable[[], Held
     rows = Rows(store, backups, listeners.changed)
     custody = Custody(store, rows, begin, config.kdf_floor)
     table = PeerTable()
-    open_methods = OpenMethods(store, custody, Catalogue.load())
+    open_methods = OpenMethods(store, custody, Catalogue.load(), backups)
     listeners.open_methods = open_methods
     private_directory(config.inner_socket.parent)
     with suppress(FileNotFoundError):
         config.inner_socket.unlink()  # In a directory that is ours alone: nobody else can have put it there.
-    server = GrpcServer(custody, table, open_methods, backups)
+    server = GrpcServer(custody, table, open_methods)
     server.server.add_insecure_port(f"unix:{config.inner_socket}")
     gate = Gate(public, config.inner_socket, table)
     notifier = Notifier()

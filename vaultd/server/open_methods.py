@@ -10,6 +10,7 @@ from vaultd import limits, messages
 from vaultd.errors import ExchangeNotFoundError, StoreDamagedError
 from vaultd.kinds import Catalogue
 from vaultd.model import Check, CredentialRow, ExchangeRow
+from vaultd.server.backups import Backups
 from vaultd.server.custody import Custody
 from vaultd.server.kind_messages import kind_message
 from vaultd.store import queries
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
 class OpenMethods:
     """Answers from the store and the keyholder's last word; nothing here waits for the keyholder."""
 
-    def __init__(self, store: Store, custody: Custody, catalogue: Catalogue) -> None:
+    def __init__(self, store: Store, custody: Custody, catalogue: Catalogue, backups: Backups) -> None:
         self.checks: list[Check] = []
         self.unaudited_denials = 0
         self._store = store
         self._custody = custody
         self._catalogue = catalogue
+        self._backups = backups
         self._kinds = {kind.kind: kind_message(kind) for kind in catalogue.all()}
         self._started_ms = time.time_ns() // 1_000_000
         self._cache: OrderedDict[str, pb.GetExchangeResponse] = OrderedDict()
@@ -66,6 +68,13 @@ class OpenMethods:
         for check in (*view.checks, *self.checks, anchor):
             vault.checks.add(name=check.name, ok=check.ok, detail=check.detail)
         return vault_service_pb2.GetVaultResponse(vault=vault)
+
+    async def read_backup(
+        self, request: vault_service_pb2.ReadBackupRequest, uid: int | None
+    ) -> vault_service_pb2.ReadBackupResponse:
+        """Returns a piece of a copy, to the uid that it was made for."""
+        data = self._backups.read(request.token, request.offset, uid)
+        return vault_service_pb2.ReadBackupResponse(data=data)
 
     async def list_kinds(self, request: pb.ListKindsRequest) -> pb.ListKindsResponse:
         """Lists the catalogue."""

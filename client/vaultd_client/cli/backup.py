@@ -55,8 +55,6 @@ _identity = click.option("--identity", type=_FILE, help="File with the private k
     "--recipient",
     "recipients",
     multiple=True,
-    envvar="VAULTD_BACKUP_RECIPIENT",
-    show_envvar=True,
     help="Public key to encrypt it to (age1..., or an SSH key). May be repeated.",
 )
 @click.option("--keep", type=click.IntRange(min=1), help="In a directory: remove all but the newest so many of this vault.")
