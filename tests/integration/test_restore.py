@@ -11,6 +11,7 @@ from tests.support import backed_up
 from tests.support.backed_up import another_host, refusal, restore, take_keys
 from tests.support.daemon import PASSPHRASE, READ_PAIR, WRITE_PAIR, Daemon
 from tests.support.vaultctl import document, vaultctl
+from vaultd import limits
 from vaultd_client import ClientKey
 from vaultd_client.errors import RefusedError
 
@@ -134,6 +135,28 @@ def test_killed_between_the_unlock_and_its_anchor_it_is_suspended_all_the_same(e
     elsewhere.start()
     assert not document(elsewhere, "unlock", "--passphrase-fd", "0", given=PASSPHRASE)["restored"]
     assert denied(elsewhere, "bot", "write") == "PERMISSION_DENIED grant-suspended"
+
+
+def test_more_grants_than_one_frame_takes_are_suspended_together(daemon: Daemon) -> None:
+    daemon.start()
+    daemon.initialize()
+    daemon.add_exchange()
+    with daemon.admin() as admin:
+        for number in range(9):
+            daemon.add_bot(f"bot-{number}", grants=False)
+            for _ in range(limits.MAX_GRANTS_PER_CLIENT):
+                admin.create_grant(f"bot-{number}", "binance-main", "write")
+    path = backed_up.make(daemon)
+    with another_host() as host:
+        restore(host, path)
+        take_keys(daemon, host)
+        host.start()
+        unlocked = document(host, "unlock", "--passphrase-fd", "0", given=PASSPHRASE)
+        assert unlocked["suspended"] == 9 * limits.MAX_GRANTS_PER_CLIENT > limits.ROWS_PER_PAGE
+        host.lock()
+        host.unlock()
+        with host.admin() as admin:
+            assert {grant.state for each in admin.clients() for grant in each.grants} == {"SUSPENDED"}
 
 
 # --- over what is there -----------------------------------------------------------------------------------------------
