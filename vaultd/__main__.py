@@ -25,7 +25,7 @@ from vaultd.server.sockets import BoundSocket, adopt_systemd, bind_public
 _HINTS = {
     "STORE_IN_USE": "is vaultd running already? see: vaultctl status",
     "SOCKET_OCCUPIED": "is vaultd running already? see: vaultctl status",
-    "STORE_DAMAGED": "restore a backup, or move the file away to begin anew",
+    "STORE_DAMAGED": "restore a backup: vaultctl backup restore FILE --replace-vault; or move the file away to begin anew",
     "STORE_TOO_NEW": "install the newer vaultd again",
     "STORE_FULL": "make room on the disk",
     "STORE_UNAVAILABLE": "look at the store's directory: may this user write it, is its disk healthy",

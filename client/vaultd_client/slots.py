@@ -127,7 +127,7 @@ class Unlocked:
         clients: How many there are.
         slot: The slot that was opened.
         upgraded: True where the slot's cost was raised.
-        restored: True where this is the first unlock after the restore of a backup.
+        restored: True where this is the first unlock after the restore of a backup, or of an older store by hand.
         suspended: How many grants and clients that suspended, until they are confirmed.
     """
 

@@ -207,6 +207,27 @@ def test_what_was_kept_can_be_put_back_by_hand(vault: Daemon) -> None:
     assert denied(vault, "bot", "read").endswith("client-revoked")
 
 
+def test_an_older_store_that_a_person_put_back_by_hand_and_accepts_is_suspended_too(vault: Daemon) -> None:
+    vault.stop()
+    older = vault.database.read_bytes()
+    vault.start()
+    vault.unlock()
+    with vault.admin() as admin:
+        admin.revoke_client("bot")
+    vault.stop()
+    vault.database.write_bytes(older)
+    vault.start()
+    options = ("--accept-rollback", "--passphrase-fd", "0")
+    unlocked = document(vault, "unlock", *options, given=PASSPHRASE)
+    assert unlocked["suspended"] == 3
+    assert revealed(vault, "bot", "read") == READ_PAIR
+    assert denied(vault, "bot", "write") == "PERMISSION_DENIED grant-suspended"
+    document(vault, "client", "confirm", "bot")
+    vault.lock()
+    assert document(vault, "unlock", *options, given=PASSPHRASE)["suspended"] == 0  # it is no rollback any more
+    assert revealed(vault, "bot", "write") == WRITE_PAIR
+
+
 def test_the_store_of_another_vault_is_replaced_with_the_flag_alone(vault: Daemon) -> None:
     path = backed_up.make(vault)
     with another_host() as other:

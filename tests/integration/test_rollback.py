@@ -158,7 +158,7 @@ def test_an_accepted_rollback_is_audited_and_is_the_new_present(now: Daemon) -> 
     with now.admin() as admin:
         assert admin.verify_audit().ok
         unlocks = [entry for entry in admin.audit() if entry.method == "unlock"]
-        assert unlocks[0].detail == "slot 1 (passphrase), rollback accepted"
+        assert unlocks[0].detail.startswith("slot 1 (passphrase), rollback accepted, put back from generation ")
         admin.update_exchange("kraken-main", labels={"desk": "another history"})
     now.stop()
     now.start()

@@ -20,18 +20,24 @@ from vaultd_api.v1 import client_service_pb2 as pb
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A store that `vaultd restore` has put in place and that was not unlocked since; `detail` is for the audit."""
+    """A store that was put in place of a newer one and not unlocked since; `detail` is for the audit."""
 
     detail: str
 
     @classmethod
-    def of(cls, anchor: bytes | None, generation: int) -> "Restored | None":
+    def of(cls, anchor: bytes | None, generation: int, *, accept_rollback: bool) -> "Restored | None":
         """Returns it where the anchor file says so of a store of that generation.
 
-        A store that has gone on from there has been unlocked, and had suspended what there was.
+        A store that has gone on from there has been unlocked, and had suspended what there was. One that is behind its
+        anchor, and was accepted, was restored as well: by hand.
         """
         found = integrity.restored_anchor(anchor or b"")
-        if found is None or integrity.anchor_generation(found[0]) < generation:
+        if found is None:
+            reached = integrity.anchor_generation(anchor or b"")
+            if accept_rollback and reached > generation:
+                return cls(f"put back from generation {reached} to {generation}")
+            return None
+        if integrity.anchor_generation(found[0]) < generation:
             return None
         replaced = f" over generation {found[1]}" if found[1] else ""
         return cls(f"restored from a backup of generation {generation}{replaced}")

@@ -148,7 +148,9 @@ def _unlock(holder: Keyholder, header: dict[str, Any], kind: SlotKind, given: Se
         if not (unlocked.ledger.holds(vault) and unlocked.ledger.holds(slot)):
             # They were tried before anything vouched for them; what opened must be what the vault has today.
             raise StoreDamagedError("the key slot that opened is not one that the vault has")
-        restored = confirming.Restored.of(found["anchor"], unlocked.ledger.generation)
+        restored = confirming.Restored.of(
+            found["anchor"], unlocked.ledger.generation, accept_rollback=header.get("accept_rollback") is True
+        )
         upgraded, suspended = yield from _settle(holder, unlocked, slot, given, peer, header, restored)
     except BaseException as error:
         holder.leave(f"unlock failed: {error.message if isinstance(error, VaultError) else VaultError.default}")

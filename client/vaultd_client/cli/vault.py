@@ -140,8 +140,8 @@ def _show_unlocked(session: Session, unlocked: Unlocked) -> None:
             " if this host is right: vaultctl lock, then vaultctl unlock --accept-clock"
         )
     if unlocked.restored:
-        text = f"the store was restored from a backup: {unlocked.suspended} grants and clients are suspended"
-        session.terminal.warn(f"{text}; look at them and confirm them: vaultctl client list, vaultctl client confirm")
+        text = f"the store was restored: {unlocked.suspended} grants and clients are suspended"
+        session.terminal.warn(f"{text}; look at them, then confirm them: vaultctl client list, vaultctl client confirm")
 
 
 @click.command(cls=Command)
