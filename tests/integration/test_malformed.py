@@ -29,7 +29,8 @@ from vaultd_client.session import Send, fetch_facts, signed_call
 METHODS = [value for value in vars(methods).values() if isinstance(value, Method)]
 OPEN = [method for method in METHODS if not method.signed]
 SIGNED = [method for method in METHODS if method.signed]
-EXPECTED = {"RECORD_INVALID", "REQUEST_REFUSED", "REQUEST_TOO_LARGE", "EXCHANGE_NOT_FOUND", "KIND_NOT_FOUND"}
+_NOT_FOUND = {"EXCHANGE_NOT_FOUND", "KIND_NOT_FOUND", "BACKUP_NOT_FOUND"}
+EXPECTED = {"RECORD_INVALID", "REQUEST_REFUSED", "REQUEST_TOO_LARGE", *_NOT_FOUND}
 TEXTS = {BY_REASON[reason].default for reason in EXPECTED} | {
     "the request is not the message of this method",
     "no such kind of exchange; `custom` takes any venue that is not in the catalogue",
