@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.support.daemon import PASSPHRASE, RECOVERY, Daemon, new_daemon
+from tests.support.suspended import suspend
 from vaultd_client import ClientKey
-from vaultd_client.errors import UnlockError, VaultClientError
+from vaultd_client.errors import UnlockError
 
 MACHINE_KEY = bytes(range(100, 132))
 State = dict[str, Any]
@@ -94,7 +95,7 @@ class House:
                 } | ({"ends": ends} if ends else {})
             for client in admin.clients():
                 if client.name not in self.revoked:
-                    grants = sorted(grant.configuration for grant in client.grants)
+                    grants = sorted(grant.configuration + "?" * (grant.state == "SUSPENDED") for grant in client.grants)
                     state["clients"][client.name] = {"state": client.state, "grants": grants}
             assert admin.verify_audit().ok
         with self.daemon.unlocker() as unlocker:
@@ -205,6 +206,14 @@ def _prepare_grant(house: House) -> None:
     _prepare_client(house)
     _grant(house)
     house.state["clients"][house.client]["grants"] = ["read"]
+
+
+def _prepare_suspended(house: House) -> None:
+    _prepare_client(house)
+    with house.daemon.admin() as admin:
+        admin.create_grant(house.client, "binance-main", "write")
+    house.state["clients"][house.client]["grants"] = ["write?"]
+    suspend(house.daemon, house.mark(), house.unlock)
 
 
 def _ungrant(house: House) -> None:
@@ -328,6 +337,12 @@ COMMANDS: dict[str, Command] = {
         _set("clients", "client", {"grants": []}),
         _prepare_grant,
     ),
+    "confirm": Command(
+        ("AllowClient", "CreateGrant", "lock", "unlock", "ConfirmClient"),
+        _admin("confirm_client", lambda house: (house.client,)),
+        _set("clients", "client", {"grants": ["write"]}),
+        _prepare_suspended,
+    ),
     "slot add": Command(("slot-add",), _slot_add, _slot_added),
     "slot remove": Command(
         ("slot-add", "slot-remove"),
@@ -341,52 +356,6 @@ COMMANDS: dict[str, Command] = {
     "lock": Command(("lock",), lambda house: house.daemon.lock(), lingers=True, best_effort=True),
     "unlock": Command(("lock", "unlock"), House.unlock, prepare=lambda house: house.daemon.lock(), lingers=True),
 }
-
-
-def judge(house: House, command: Command, mark: int, *, acknowledged: bool, then: tuple[str, ...]) -> str:
-    """Says what became of a command, and makes what is there the state that must be there from now on.
-
-    Args:
-        mark: The last audit entry before `command.prepare`.
-        acknowledged: Whether the command was answered with success.
-        then: The audit entries that followed the command, whatever became of it.
-
-    Returns:
-        `whole` or `absent`; else what is wrong, in capitals.
-    """
-    audited = house.audited_since(mark)
-    present = command.after(house)
-    whole = audited == command.audited + then
-    if not whole and audited != command.audited[:-1] + then:
-        return f"AUDIT {audited}"
-    if acknowledged and not whole and not command.best_effort:
-        return f"LOST {audited}"
-    seen = house.seen()
-    if command.run is _passphrase_change:
-        right, wrong = house.passphrase, house.next_passphrase
-        if whole:
-            right, wrong = wrong, right
-        if not house.opens(right):
-            return "LOST passphrase"
-        house.passphrase = right
-    wanted = present if whole else house.state
-    if seen != wanted:
-        return f"HALF {_difference(seen, wanted)}"
-    house.state = seen
-    return "whole" if whole else "absent"
-
-
-def _difference(seen: State, wanted: State) -> str:
-    return "; ".join(f"{key}: {seen[key]} instead of {wanted[key]}" for key in wanted if seen[key] != wanted[key])
-
-
-def attempt(command: Command, house: House) -> VaultClientError | None:
-    """Runs a command; returns its error."""
-    try:
-        command.run(house)
-    except VaultClientError as error:
-        return error
-    return None
 
 
 @contextmanager

@@ -14,7 +14,8 @@ import pytest
 
 from tests.support import strace
 from tests.support.daemon import Daemon, new_daemon
-from tests.support.house import COMMANDS, Command, House, attempt, judge, new_house
+from tests.support.house import COMMANDS, Command, House, new_house
+from tests.support.judging import attempt, judge
 from tests.support.processes import until
 from tests.support.sweep import Job, Outcomes, Report, in_lanes
 from vaultd_client.errors import LockedError, StoreError, VaultClientError

@@ -12,7 +12,8 @@ import pytest
 
 from tests.support import bulk, strace
 from tests.support.daemon import CHEAP, PASSPHRASE, RECOVERY, Daemon, new_daemon
-from tests.support.house import COMMANDS, House, attempt, judge, new_house
+from tests.support.house import COMMANDS, House, new_house
+from tests.support.judging import attempt, judge
 from tests.support.processes import ends_within
 from tests.support.sweep import Job, Outcomes, Report, in_lanes
 from vaultd.keyholder.methods import METHODS
