@@ -8,7 +8,7 @@ import re
 
 _BEGIN = "-----BEGIN"
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*)-----END \1-----", re.DOTALL)
-_PARAMETERS = re.compile(r"\s*-----BEGIN EC PARAMETERS-----[A-Za-z0-9+/=\s]*-----END EC PARAMETERS-----\s*")
+_PARAMETERS = re.compile(r"-----BEGIN EC PARAMETERS-----[A-Za-z0-9+/=\s]*-----END EC PARAMETERS-----")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _LINE = 64
 
@@ -26,7 +26,7 @@ def cleaned(value: str, *, verbatim: bool = False) -> str:
     if _BEGIN not in clean:
         return clean
     lines = clean.replace("\\r", "").replace("\\n", "\n").replace("\r\n", "\n").replace("\r", "\n").strip()
-    found = _BLOCK.fullmatch(_PARAMETERS.sub("", lines, count=1))
+    found = _BLOCK.fullmatch(_PARAMETERS.sub("", lines, count=1).strip())
     body = "".join(found[2].split()) if found else ""
     if not found or not _BASE64.fullmatch(body):
         return lines + "\n"

@@ -1,5 +1,8 @@
 r"""Values of a key pair: what copying adds is taken off, what nobody can know is refused, a passphrase stays as it is."""
 
+import time
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,6 +100,18 @@ def test_the_curve_before_a_key_is_taken_off_and_no_other_block_is() -> None:
     assert cleaned(curve + PEM) == PEM
     other = curve.replace("EC PARAMETERS", "CERTIFICATE")
     assert cleaned(other + PEM) == other + PEM
+
+
+@pytest.mark.parametrize("clean", [cleaned, client.cleaned])
+def test_many_blanks_take_no_more_time_than_many_letters(clean: Callable[[str], str]) -> None:
+    """The keyholder has one thread: what takes a second here keeps a lock waiting for a second."""
+
+    def seconds(filling: str) -> float:
+        begun = time.thread_time()
+        clean(f"-----BEGIN {filling * 24_000}x")
+        return time.thread_time() - begun
+
+    assert seconds(" ") < 100 * seconds("x") + 0.1
 
 
 def test_cleaning_what_is_clean_changes_nothing() -> None:

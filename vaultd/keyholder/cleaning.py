@@ -13,8 +13,10 @@ from vaultd import limits
 from vaultd.crypto import pem
 
 _BLOCK: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*)-----END \1-----", re.DOTALL)
-_PARAMETERS: Final = re.compile(r"\s*-----BEGIN EC PARAMETERS-----[A-Za-z0-9+/=\s]*-----END EC PARAMETERS-----\s*")
-"""`openssl ecparam -genkey` writes it before the key, which names its curve itself."""
+_PARAMETERS: Final = re.compile(r"-----BEGIN EC PARAMETERS-----[A-Za-z0-9+/=\s]*-----END EC PARAMETERS-----")
+"""`openssl ecparam -genkey` writes it before the key, which names its curve itself.
+
+Nothing before its first dash: a search that may begin at any of many blanks tries them all from each."""
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _LINE: Final = 64  # RFC 7468, section 2
 
@@ -58,7 +60,7 @@ def problem(value: str, *, verbatim: bool = False, free: bool = False) -> str:
 
 def _block(value: str) -> str:
     lines = value.replace("\\r", "").replace("\\n", "\n").replace("\r\n", "\n").replace("\r", "\n").strip()
-    found = _BLOCK.fullmatch(_PARAMETERS.sub("", lines, count=1))
+    found = _BLOCK.fullmatch(_PARAMETERS.sub("", lines, count=1).strip())
     body = "".join(found[2].split()) if found else ""
     if not found or not _BASE64.fullmatch(body):
         return lines + "\n"  # headers of an encrypted block, two blocks, or half of one: `crypto.pem` says which
