@@ -1,6 +1,8 @@
 """Private keys in PEM: what a bot can sign with is described by its public half, all else is refused with what to do."""
 
+import math
 import subprocess
+import time
 from base64 import b64encode
 from functools import cache
 
@@ -113,3 +115,23 @@ def test_a_public_key_alone_is_told_from_a_private_one_by_the_same_bytes() -> No
     key = rsa_key()
     der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     assert public_half(written(key)).der == der
+
+
+def der(tag: int, content: bytes) -> bytes:
+    """X.690, section 10.1: the length in as few bytes as it takes."""
+    size = len(content).to_bytes((len(content).bit_length() + 7) // 8, "big")
+    return bytes([tag]) + (size if len(content) < 128 else bytes([0x80 | len(size)]) + size) + content
+
+
+def test_a_factor_longer_than_its_rsa_key_is_not_tried_for_a_prime() -> None:
+    """It takes OpenSSL minutes, in the one thread that answers everybody."""
+    numbers = rsa_key().private_numbers()
+    small = math.prod(range(3, 20_000, 2))  # OpenSSL divides by these first
+    long = next(each for each in range(1 << 40_000 | 1, 1 << 40_001, 2) if math.gcd(each, small) == 1)
+    parts = (0, numbers.public_numbers.n, 65537, numbers.d, long, numbers.q, numbers.dmp1, numbers.dmq1, numbers.iqmp)
+    body = b"".join(der(0x02, each.to_bytes(each.bit_length() // 8 + 1, "big")) for each in parts)
+    text = b64encode(der(0x30, body)).decode()
+    begun = time.thread_time()
+    with pytest.raises(UnusableKeyError, match="is not a private key that can be read"):
+        public_half(block("RSA PRIVATE KEY", "\n".join(text[at : at + 64] for at in range(0, len(text), 64))))
+    assert time.thread_time() - begun < 1

@@ -88,6 +88,11 @@ def _loaded(pem: bytes) -> object:
         if isinstance(key, RSAPrivateKey):
             if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
                 raise UnusableKeyError(f"is an RSA key of {key.key_size} bits: make one of {MIN_RSA_BITS} to {MAX_RSA_BITS}")
+            parts = key.private_numbers()
+            if max(parts.p.bit_length(), parts.q.bit_length()) > key.key_size:
+                # Nobody has looked whether they are its factors: OpenSSL tries a longer one for a prime all the same.
+                raise UnusableKeyError(_UNREADABLE)
+            del parts
             key = load_pem_private_key(pem, None)
     except UnusableKeyError:
         raise
