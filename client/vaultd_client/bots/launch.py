@@ -62,6 +62,8 @@ def main(arguments: list[str]) -> NoReturn:
     command = arguments[1:]
     if not plan["supervise"]:
         run_bot(plan["steps"], command, lambda code, text: fail(command, code, text))
+    # Ignored by whoever started us, it would take the bot's end away, and we would wait for ever.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON | {signal.SIGCHLD})
     started = time.monotonic()
     bot = start(plan, command)
@@ -290,7 +292,7 @@ def report(name: str, status: int, seconds: float) -> None:
         number = os.WTERMSIG(status)
         if number not in MEANT:
             say(
-                f"{name} was ended by {signal.Signals(number).name} after {seconds:.1f} s",
+                f"{name} was ended by {signal_name(number)} after {seconds:.1f} s",
                 "the kernel's log says whether memory ran out: journalctl -k" if number == signal.SIGKILL else "",
             )
     elif os.WEXITSTATUS(status) and seconds < AT_ONCE_SECONDS:
@@ -298,6 +300,14 @@ def report(name: str, status: int, seconds: float) -> None:
             f"{name} ended with exit code {os.WEXITSTATUS(status)} after {seconds:.1f} s",
             "what it said is above; it had been given its keys",
         )
+
+
+def signal_name(number: int) -> str:
+    """Returns what a signal is called; most real-time signals have a number and no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def say(text: str, hint: str) -> None:
