@@ -51,6 +51,11 @@ def test_an_installation_that_others_cannot_reach_or_could_change_is_refused(vau
         ("chmod 0700 /opt/copy", "chmod 0755 /opt/copy", "closed to other users"),
         ("chown botuser /opt/copy/venv", "chown root /opt/copy/venv", "who could change what the keyholder runs"),
         ("chmod 0777 /opt/copy/venv", "chmod 0755 /opt/copy/venv", "writable by others"),
+        (
+            "chown botuser /opt/copy/venv/lib/python3*/site-packages",
+            "chown root /opt/copy/venv/lib/python3*/site-packages",
+            "who could change what the keyholder runs",
+        ),
         ("chmod 0600 /opt/copy/venv/lib/python3*/site-packages/vaultd.pth", "chmod -R a+r /opt/copy/venv/lib", "cannot load"),
     ):
         vault.run("bash", "-c", change)

@@ -102,12 +102,18 @@ def _programs() -> Path:
 
 def code_directories() -> list[Path]:
     """Returns the directories that code is loaded from, but for those of the system itself."""
-    wanted = [Path(sys.prefix), Path(sys.base_prefix), *(Path(each) for each in sys.path if Path(each).is_dir())]
+    wanted = [Path(sys.prefix), Path(sys.base_prefix), *_search_path()]
     found: list[Path] = []
     for path in (each.resolve() for each in wanted):
         if not any(path.is_relative_to(other) for other in (*_SYSTEM_DIRECTORIES, *found)):
             found.append(path)
     return found
+
+
+def _search_path() -> list[Path]:
+    """Returns where modules are looked for, without the program's or the present directory, which Python puts first."""
+    entries = sys.path if sys.flags.safe_path else sys.path[1:]
+    return [Path(each) for each in entries if Path(each).is_dir()]
 
 
 def trouble() -> str:
@@ -127,7 +133,35 @@ def trouble() -> str:
         hidden = next((each for each in HIDDEN if path.is_relative_to(each)), None)
         if hidden is not None:
             return f"{path} is below {hidden}, which the units do not see"
-    return _tried(interpreter) if os.geteuid() == 0 else ""
+    return _below(_loaded_from()) or (_tried(interpreter) if os.geteuid() == 0 else "")
+
+
+def _loaded_from() -> list[Path]:
+    """Returns the directories that hold what is loaded; unlike `code_directories`, those of the system too."""
+    environment = [Path(sys.prefix)] if sys.prefix != sys.base_prefix else []  # /usr as a whole is none of ours
+    daemon = importlib.util.find_spec("vaultd")  # an editable installation is on no path
+    packages = [Path(each) for each in (daemon.submodule_search_locations or ())] if daemon else []
+    return [each.resolve() for each in (*environment, *_search_path(), *packages)]
+
+
+def _below(directories: list[Path]) -> str:
+    """Says what in the directories another user than root could change; a link counts as what it leads to."""
+    waiting, seen = list(directories), set[Path]()
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        facts = path.lstat()
+        if stat.S_ISLNK(facts.st_mode):
+            waiting += [path.resolve()] if path.exists() else []
+        elif facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return f"{path} is writable by others than root (mode {stat.S_IMODE(facts.st_mode):04o})"
+        if facts.st_uid != 0:
+            return f"{path} belongs to uid {facts.st_uid}, who could change what the keyholder runs"
+        if stat.S_ISDIR(facts.st_mode):
+            waiting += path.iterdir()
+    return ""
 
 
 def _problem(path: Path) -> str:
