@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vaultd_client.errors import InvalidError, VaultClientError
-from vaultd_client.imports import formats, jsons, keystore
+from vaultd_client.imports import envfile, formats, jsons, keystore
 from vaultd_client.imports.source import MAX_FILE_BYTES, Source, sources
 
 DATA = Path(__file__).parents[1] / "data" / "imports"
@@ -290,3 +290,9 @@ def test_a_variable_that_refers_to_another_or_comes_twice_is_left_out(tmp_path: 
         "OKX_API_KEY refers to another variable: write the value itself",
         "KRAKEN_KEY: api_key is given twice and differs",
     ]
+
+
+def test_what_is_gathered_of_an_env_file_hides_its_keys() -> None:
+    account = envfile._Account("okx", ("okx",), "", pairs={"": {"api_key": "of-the-file"}})
+    assert "okx" in repr(account)
+    assert "of-the-file" not in repr(account)

@@ -40,7 +40,7 @@ class _Account:
     venues: tuple[str, ...]
     environment: str
     lines: list[int] = field(default_factory=list)
-    pairs: dict[str, dict[str, str]] = field(default_factory=dict)
+    pairs: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
     why: str = ""
 
 
