@@ -29,6 +29,7 @@ _REFERENCE = re.compile(
 )
 _SAFE = re.compile(r"[A-Za-z0-9._/+=@:-]*")
 _WHOLE_YAML = re.compile(r"\s*(?:- +)*(?:[^\s#\"'][^#\"']*: +)?")
+_BLOCK = re.compile(r"(?:.*[:\-?][ \t]+)?(?:[!&]\S+[ \t]+)*[|>][-+0-9]*[ \t]*(?:#.*)?")
 _COMMENT = re.compile(r"[ \t]*(?:[ \t]#.*)?")
 FORMATS = ("json", "yaml", "env", "raw")
 _SUFFIXES = {".json": "json", ".js": "json", ".jsonc": "json", ".yml": "yaml", ".yaml": "yaml", ".env": "env"}
@@ -167,6 +168,8 @@ def _after(text: str, end: str, at: int) -> int:
 
 def _yaml(text: str, reference: Reference, value: str) -> str | None:
     before, after = _around(text, reference)
+    if _in_yaml_block(text[: reference.start]):
+        return value if value.isprintable() and value == value.strip() else None  # There a quote is a character.
     escaped = "".join(_yaml_escaped(character) for character in value)
     if before.endswith('"') and after.startswith('"'):
         return escaped
@@ -175,6 +178,19 @@ def _yaml(text: str, reference: Reference, value: str) -> str | None:
     if _WHOLE_YAML.fullmatch(before) and _COMMENT.fullmatch(after):
         return f'"{escaped}"'
     return value if _SAFE.fullmatch(value) and not value.endswith(":") else None
+
+
+def _in_yaml_block(before: str) -> bool:
+    """Says whether a YAML text ends in a block scalar: https://yaml.org/spec/1.2.2/#81-block-scalar-styles."""
+    *above, line = before.split("\n")
+    indent = len(line) - len(line.lstrip(" "))
+    for each in reversed(above):
+        inner = each.lstrip(" ").rstrip("\r")
+        if inner and len(each) - len(each.lstrip(" ")) < indent:
+            if _BLOCK.fullmatch(inner):
+                return True
+            indent = len(each) - len(each.lstrip(" "))
+    return False
 
 
 def _yaml_escaped(character: str) -> str:

@@ -72,6 +72,21 @@ def test_yaml_reads_what_was_sent_or_it_is_refused(before: str, after: str, valu
     assert (found["k"][0] if isinstance(found["k"], list) else found["k"]) == value
 
 
+@pytest.mark.parametrize("head", ["k: |", "k: >-", "k: |2  # as it stands", "- |", "a:\n  k: !!str |+"])
+def test_in_a_block_of_yaml_a_value_stands_as_it_is(head: str) -> None:
+    value = """it's "so": #1"""
+    made = yaml.safe_load(rendered(f"{head}\n    first\n    {REFERENCE}\n", value, "yaml"))
+    assert value in str(made).replace("\\'", "'")
+    assert f'"{value}' not in str(made)
+    with pytest.raises(InvalidError, match="cannot stand here in yaml"):
+        rendered(f"{head}\n    first\n    {REFERENCE}\n", "two\nlines", "yaml")
+
+
+def test_a_line_below_a_block_of_yaml_is_quoted_again() -> None:
+    made = rendered(f"a:\n  k: |\n    text\n  l: {REFERENCE}\n", "x: y", "yaml")
+    assert yaml.safe_load(made) == {"a": {"k": "text\n", "l": "x: y"}}
+
+
 def test_yaml_within_a_longer_text_takes_only_what_needs_no_quotes() -> None:
     assert yaml.safe_load(rendered(f"k: x-{REFERENCE}", "a1", "yaml")) == {"k": "x-a1"}
     with pytest.raises(InvalidError, match="t:1:6: a character of secret cannot stand here in yaml"):

@@ -168,4 +168,6 @@ def main() -> NoReturn:
     for each in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(each) is not signal.SIG_IGN:  # under nohup it stays ignored, for what is started too
             signal.signal(each, _terminated)
+    # Ignored by who started us, the kernel forgets how a child ended, and subprocess takes every failure for success.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     sys.exit(run(sys.argv[1:]))
