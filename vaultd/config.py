@@ -5,6 +5,7 @@
 | runtime_dir | VAULTD_RUNTIME_DIR | $XDG_RUNTIME_DIR/vaultd | /run/vaultd |
 | socket | VAULTD_SOCKET | runtime_dir/vaultd.sock | the same |
 | unlock_socket | VAULTD_UNLOCK_SOCKET | runtime_dir/unlock.sock | the same |
+| metrics_socket | VAULTD_METRICS_SOCKET | runtime_dir/metrics.sock | the same |
 | data_dir | VAULTD_DATA_DIR | $XDG_DATA_HOME/vaultd | /var/lib/vaultd |
 | anchor_dir | VAULTD_ANCHOR_DIR | $XDG_STATE_HOME/vaultd | /var/lib/vaultd-anchor |
 | keyholder_socket | VAULTD_KEYHOLDER_SOCKET | none: the server starts the keyholder | runtime_dir/link.sock |
@@ -29,7 +30,7 @@ from vaultd import limits
 from vaultd.errors import ConfigInvalidError
 from vaultd.model import KdfParameters
 
-_PATHS = ("runtime_dir", "socket", "unlock_socket", "keyholder_socket", "data_dir", "anchor_dir")
+_PATHS = ("runtime_dir", "socket", "unlock_socket", "metrics_socket", "keyholder_socket", "data_dir", "anchor_dir")
 _KNOWN = {*_PATHS, "keyholder_user", "server_user", "unlock_group", "kdf"}
 _KDF_BOUNDS = {
     "memory_kib": (limits.ARGON2_MIN_MEMORY_KIB, limits.ARGON2_MAX_MEMORY_KIB),
@@ -46,6 +47,7 @@ class Config:
     runtime_dir: Path
     socket: Path
     unlock_socket: Path
+    metrics_socket: Path
     inner_socket: Path
     database: Path
     anchor: Path
@@ -78,6 +80,7 @@ def load(*, system: bool, environment: Mapping[str, str] | None = None) -> Confi
         runtime_dir=runtime,
         socket=Path(settings.get("socket", runtime / "vaultd.sock")),
         unlock_socket=Path(settings.get("unlock_socket", runtime / "unlock.sock")),
+        metrics_socket=Path(settings.get("metrics_socket", runtime / "metrics.sock")),
         inner_socket=runtime / "inner" / "grpc.sock",
         database=Path(settings["data_dir"]) / "vault.db",
         anchor=Path(settings["anchor_dir"]) / "anchor",

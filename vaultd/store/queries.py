@@ -176,6 +176,23 @@ def counts(connection: sqlite3.Connection) -> tuple[int, int]:
     return int(exchanges), int(clients)
 
 
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large the store is."""
+
+    bytes: int
+    audit_entries: int
+    exchanges: int
+    clients: int
+
+
+def sizes(connection: sqlite3.Connection) -> Sizes:
+    """Returns how large the store is. The audit is numbered without a gap: its last number is its size."""
+    (size,) = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()
+    (last,) = connection.execute('SELECT max(sequence) FROM "audit"').fetchone()
+    return Sizes(int(size), int(last or 0), *counts(connection))
+
+
 def audit_count(connection: sqlite3.Connection) -> int:
     """Returns the number of audit entries."""
     return int(connection.execute('SELECT count(*) FROM "audit"').fetchone()[0])

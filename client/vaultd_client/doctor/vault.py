@@ -138,7 +138,7 @@ def _slot_findings(slots: Sequence[Slot], kinds: set[str], now: datetime) -> Ite
             reason = f"{named} costs a thief of the store {slot.memory_kib // 1024} MiB a guess"
             fix = f"[kdf] memory_kib = {WEAK_MEMORY_KIB} in vaultd.toml; the next unlock raises it"
             yield warning("key slots", reason, fix)
-        if slot.created_at is not None and now - slot.created_at > OLD_SLOT:
+        if now - slot.created_at > OLD_SLOT:
             reason = f"{named} is {(now - slot.created_at).days} days old: is its secret still known?"
             yield warning("key slots", reason, f"try it: vaultctl lock, then vaultctl unlock --slot {slot.slot}")
 
