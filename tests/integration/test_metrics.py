@@ -6,6 +6,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,44 @@ def test_nothing_in_them_names_an_exchange_a_client_or_a_secret(vault: Daemon) -
     assert "RevealCredential" in text
     words = ("binance", "canary-bot", "admin", *READ_PAIR.values(), *WRITE_PAIR.values(), PASSPHRASE.decode())
     assert [word for word in words if word in text] == []
+
+
+def add_ending(daemon: Daemon, name: str, days: float, **options: object) -> None:
+    """Adds an exchange whose read key ends in so many days."""
+    with daemon.admin() as admin:
+        pair = {"api_key": f"key-of-{name}-0001", "secret": "c2VjcmV0LWNhbmFyeS1rcmFrZW4="}
+        ends = {"read": datetime.now(UTC) + timedelta(days=days)}
+        admin.create_exchange(name, "kraken", {"read": pair}, expires_at=ends, **options)  # type: ignore[arg-type]
+
+
+def test_the_days_to_the_earliest_end_of_a_key_follow_every_change_and_name_nobody(daemon: Daemon) -> None:
+    daemon.start()
+    daemon.initialize()
+    assert ("vaultd_earliest_key_expiry_days",) not in scraped(daemon)  # nobody knows of any
+    for name, days, earliest in (("late", 40, 40), ("soon", 3, 3), ("later", 50, 3), ("over", -2, -2)):
+        add_ending(daemon, name, days)
+        assert scraped(daemon)["vaultd_earliest_key_expiry_days",] == pytest.approx(earliest, abs=0.1)
+    with daemon.admin() as admin:
+        admin.revoke_exchange("over")
+        assert scraped(daemon)["vaultd_earliest_key_expiry_days",] == pytest.approx(3, abs=0.1)
+        admin.delete_exchange("soon")
+    found = scraped(daemon)
+    assert found["vaultd_earliest_key_expiry_days",] == pytest.approx(40, abs=0.1)
+    assert not [name for name in found if "late" in name]
+
+
+def test_names_are_told_where_the_settings_ask_for_them_but_for_hidden_ones(daemon: Daemon) -> None:
+    settings = daemon.home / "config/vaultd/vaultd.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("metrics_names = true\n")
+    daemon.start()
+    daemon.initialize()
+    add_ending(daemon, "seen", 5)
+    add_ending(daemon, "unseen", 4, hidden=True)
+    found = scraped(daemon)
+    assert found["vaultd_key_expiry_days", "seen", "read"] == pytest.approx(5, abs=0.1)
+    assert found["vaultd_earliest_key_expiry_days",] == pytest.approx(4, abs=0.1)
+    assert not [name for name in found if "unseen" in name]
 
 
 def test_a_label_with_quotes_and_lines_is_read_back_as_it_was() -> None:

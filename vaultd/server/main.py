@@ -20,6 +20,7 @@ from vaultd.kinds import Catalogue
 from vaultd.notify import Notifier
 from vaultd.server.backups import Backups
 from vaultd.server.custody import Custody
+from vaultd.server.expiries import Expiries
 from vaultd.server.gate import Gate
 from vaultd.server.grpc_server import GrpcServer
 from vaultd.server.metrics import Metrics
@@ -70,15 +71,17 @@ async def _serve(
     rows = Rows(store, backups, listeners.changed)
     custody = Custody(store, rows, begin, config.kdf_floor)
     table = PeerTable()
-    open_methods = OpenMethods(store, custody, Catalogue.load(), backups)
+    catalogue = Catalogue.load()
+    open_methods = OpenMethods(store, custody, catalogue, backups)
     listeners.open_methods = open_methods
+    listeners.expiries = Expiries(store, catalogue)
     private_directory(config.inner_socket.parent)
     with suppress(FileNotFoundError):
         config.inner_socket.unlink()  # In a directory that is ours alone: nobody else can have put it there.
     server = GrpcServer(custody, table, open_methods)
     server.server.add_insecure_port(f"unix:{config.inner_socket}")
     gate = Gate(public, config.inner_socket, table)
-    measured = Metrics(server.requests, custody, open_methods, store)
+    measured = Metrics(server.requests, custody, open_methods, store, listeners.expiries, names=config.metrics_names)
     collected = None if metrics is None else MetricsSocket(metrics, measured.text)
     notifier = Notifier()
     supervision = Supervision(notifier, custody, store, lambda: _reload(config, custody))
@@ -126,12 +129,14 @@ async def _reload(config: Config, custody: Custody) -> str:
 
 
 class _Listeners:
-    """Passes changes of the store on; the two parties are made after one another."""
+    """Passes changes of the store on; the parties are made after one another."""
 
     open_methods: OpenMethods
+    expiries: Expiries
 
     def changed(self, change: Change) -> None:
         self.open_methods.forget(change)
+        self.expiries.forget(change)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 Ours, not prometheus_client: counting one request takes 0.9 us here and 14 us there, and the library would load ssl and
 three HTTP servers into the process that talks to strangers. Its parser judges our text in the tests.
 
-No label names an exchange, a client or a user: who reads metrics sees how the vault does, not whose keys it holds.
+No label names an exchange (but where the setting metrics_names asks for it), a client or a user: who reads metrics sees how the vault does, not whose keys it holds.
 """
 
 import os
@@ -11,7 +11,7 @@ import platform
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from vaultd import limits
 from vaultd.errors import VaultError
 from vaultd.model import VaultState
 from vaultd.server.custody import Custody
+from vaultd.server.expiries import Expiries, KeyEnd
 from vaultd.server.open_methods import OpenMethods
 from vaultd.store import queries
 from vaultd.store.migrations import SCHEMA_VERSION
@@ -48,13 +49,24 @@ class Requests:
 
 
 class Metrics:
-    """Renders everything that is measured."""
+    """Renders everything that is measured; with `names`, the days left of each key as well."""
 
-    def __init__(self, requests: Requests, custody: Custody, open_methods: OpenMethods, store: Store) -> None:
+    def __init__(
+        self,
+        requests: Requests,
+        custody: Custody,
+        open_methods: OpenMethods,
+        store: Store,
+        expiries: Expiries,
+        *,
+        names: bool,
+    ) -> None:
         self._requests = requests
         self._custody = custody
         self._open = open_methods
         self._store = store
+        self._expiries = expiries
+        self._names = names
         self._version = version("vaultd")
         self._started = time.time()
 
@@ -62,11 +74,12 @@ class Metrics:
         """Returns the text."""
         try:
             facts: queries.Sizes | None = await self._store.read(queries.sizes)
+            key_ends = await self._expiries.all()
         except VaultError:
-            facts = None  # the rest is all the more worth knowing
-        return "".join(f"{line}\n" for line in self._lines(facts))
+            facts, key_ends = None, ()  # the rest is all the more worth knowing
+        return "".join(f"{line}\n" for line in self._lines(facts, key_ends))
 
-    def _lines(self, facts: queries.Sizes | None) -> Iterator[str]:
+    def _lines(self, facts: queries.Sizes | None, key_ends: Sequence[KeyEnd]) -> Iterator[str]:
         view = self._custody.view
         labels = {
             "version": self._version,
@@ -89,7 +102,19 @@ class Metrics:
             yield from gauge("vaultd_audit_entries", "Entries of the audit.", [({}, facts.audit_entries)])
             yield from gauge("vaultd_exchanges", "Exchanges, but for hidden ones.", [({}, facts.exchanges)])
             yield from gauge("vaultd_clients", "Clients that are not revoked.", [({}, facts.clients)])
+            yield from self._expiry_lines(key_ends)
         yield from self._process_lines()
+
+    def _expiry_lines(self, key_ends: Sequence[KeyEnd]) -> Iterator[str]:
+        earliest: list[Sample] = [({}, min(each.days() for each in key_ends))] if key_ends else []
+        yield from gauge("vaultd_earliest_key_expiry_days", "Days until the first key ends; negative once it has.", earliest)
+        if self._names:
+            each_key = [
+                ({"exchange": each.exchange, "configuration": each.configuration}, each.days())
+                for each in sorted(key_ends, key=lambda each: (each.exchange, each.configuration))
+                if not each.hidden
+            ]
+            yield from gauge("vaultd_key_expiry_days", "Days until this key ends.", each_key)
 
     def _request_lines(self) -> Iterator[str]:
         requests = self._requests

@@ -193,6 +193,15 @@ def sizes(connection: sqlite3.Connection) -> Sizes:
     return Sizes(int(size), int(last or 0), *counts(connection))
 
 
+def active_ends(connection: sqlite3.Connection) -> sqlite3.Cursor:
+    """Returns what the ends of all active keys follow from: name, kind, hidden, configuration, check, said, created."""
+    return connection.execute(
+        "SELECT name, kind, hidden, configuration, key_check, expires_ms, c.created_ms"
+        ' FROM "credentials" AS c JOIN "exchanges" USING (exchange)'
+        " WHERE c.state = 'ACTIVE' AND \"exchanges\".state != 'REVOKED'"
+    )
+
+
 def audit_count(connection: sqlite3.Connection) -> int:
     """Returns the number of audit entries."""
     return int(connection.execute('SELECT count(*) FROM "audit"').fetchone()[0])

@@ -14,7 +14,7 @@ from vaultd_client.doctor.vault import ask
 @click.command(cls=Command)
 @click.pass_context
 def doctor(ctx: click.Context) -> None:
-    """Look over host and vault, and say how to mend what is wrong.
+    """Say what is wrong with host or vault, and how to mend it.
 
     Modes, owners, swap, core files, kernel, clock, disk, key slots, audit, versions. It changes nothing, and works
     without the daemon as far as it can. Ends with 15 where it finds an error; warnings alone end with 0.

@@ -29,6 +29,7 @@ from vaultd_client.cli import (
     slots,
     system,
     vault,
+    waiting,
 )
 from vaultd_client.cli import run as run_command
 from vaultd_client.cli.exit_codes import ExitCode, epilog, exit_code
@@ -75,6 +76,7 @@ for command in (
     vault.unlock,
     vault.lock,
     vault.status,
+    waiting.wait_unlocked,
     doctor.doctor,
     metrics.metrics,
     exchange.exchange,

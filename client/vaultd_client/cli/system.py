@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from vaultd_client import paths
+from vaultd_client import paths, unattended
 from vaultd_client.cli import prompts, units
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
@@ -109,7 +109,9 @@ def _uninstall(wanted: list[units.File], *, purge: bool) -> Iterator[_Step]:
         yield _command("systemctl", "daemon-reload")
     for path in (_RUNTIME, *(_DATA if purge else ())):
         if path.exists():
-            yield _Step(f"remove {path}", lambda path=path: shutil.rmtree(path))  # type: ignore[misc]
+            yield _Step(f"remove {path}", partial(shutil.rmtree, path))
+    if purge and unattended.CREDENTIAL.exists():
+        yield _Step(f"remove {unattended.CREDENTIAL}", unattended.CREDENTIAL.unlink)
     if purge:
         for user in filter(partial(_known, pwd.getpwnam), _USERS):
             yield _command("userdel", user)

@@ -25,6 +25,7 @@ OF_VAULT: tuple[Callable[[Asked], Iterator[Finding]], ...] = (
     vault.clock_of_vault,
     vault.versions,
     vault.key_slots,
+    vault.unattended_start,
     vault.key_sharing,
     vault.audit_chain,
 )

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 
+from vaultd_client import unattended
 from vaultd_client.client import VaultClient
 from vaultd_client.doctor.finding import Finding, error, ok, skipped, warning
-from vaultd_client.errors import NotRunningError, UntrustedVaultError, VaultClientError
+from vaultd_client.errors import NotRunningError, TimedOutError, UntrustedVaultError, VaultClientError
 from vaultd_client.models import Client, Exchange, Vault
+from vaultd_client.paths import SYSTEM_RUNTIME_DIR
 from vaultd_client.slots import Slot
 from vaultd_client.unlock import UnlockClient
 
@@ -18,6 +20,8 @@ WEAK_MEMORY_KIB = 256 * 1024
 """What `init` takes where memory allows; below it a guess costs a thief less than about a second."""
 OLD_SLOT = timedelta(days=730)
 """Two years: a passphrase or a code that nobody has tried since may be lost."""
+KEYHOLDER_SECONDS = 5.0
+"""A keyholder says how it is at once; one that does not hangs."""
 LIBRARIES = ("grpcio", "protobuf", "cryptography", "click", "rich")
 _HUMAN = ("passphrase", "recovery")
 
@@ -33,6 +37,7 @@ class Asked:
 
 def ask(client: VaultClient, keyholder: UnlockClient) -> Asked:
     """Asks the daemon how it is."""
+    keyholder.timeout = KEYHOLDER_SECONDS
     try:
         return Asked(client, keyholder, client.vault())
     except VaultClientError as problem:
@@ -49,7 +54,7 @@ def running(asked: Asked) -> Iterator[Finding]:
         asked.keyholder.status()
     except UntrustedVaultError as problem:
         yield error("keyholder", problem.message, "find out who that is before anybody types a passphrase: ss -xlp")
-    except NotRunningError as problem:
+    except (NotRunningError, TimedOutError) as problem:
         yield error("keyholder", problem.message, "restart vaultd; journalctl --unit 'vaultd*' says why")
     except VaultClientError as problem:
         yield skipped("keyholder", problem.message, problem.hint)
@@ -141,6 +146,18 @@ def _slot_findings(slots: Sequence[Slot], kinds: set[str], now: datetime) -> Ite
         if now - slot.created_at > OLD_SLOT:
             reason = f"{named} is {(now - slot.created_at).days} days old: is its secret still known?"
             yield warning("key slots", reason, f"try it: vaultctl lock, then vaultctl unlock --slot {slot.slot}")
+
+
+def unattended_start(asked: Asked) -> Iterator[Finding]:
+    """The machine slot has opened the vault after the last boot, where it was asked to."""
+    found = unattended.outcome() if asked.client.socket.parent == SYSTEM_RUNTIME_DIR else None
+    if found is None:
+        return
+    if found["result"] == "failed":
+        fix = f"journalctl --boot --unit {unattended.UNIT}; a new slot: slot remove, then vaultctl slot add --machine"
+        yield warning("unattended start", found["detail"], fix)
+    else:
+        yield ok("unattended start", found["detail"])
 
 
 def audit_chain(asked: Asked) -> Iterator[Finding]:
