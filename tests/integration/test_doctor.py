@@ -20,7 +20,7 @@ from vaultd_client import ClientKey
 from vaultd_client.doctor import host, memory
 from vaultd_client.doctor.finding import Level
 from vaultd_client.doctor.places import find
-from vaultd_client.doctor.vault import ask, clock_of_vault, judge_slots
+from vaultd_client.doctor.vault import ask, clock_of_vault, judge_backup, judge_slots
 from vaultd_client.models import Vault
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to change the host for it")
@@ -295,6 +295,15 @@ def test_old_slots_and_a_vault_that_no_person_can_open_are_told(vault: Daemon) -
     assert len([each for each in judge_slots(slots, now + timedelta(days=731)) if "days old" in each.reason]) == 2
     machine = [dataclasses.replace(slots[0], kind="machine")]
     assert Level.ERROR in [each.level for each in judge_slots(machine, now)]
+
+
+def test_a_vault_without_a_backup_and_an_old_one_are_warnings(vault: Daemon) -> None:
+    assert of(look(vault), "backup") == [("warning", "none was ever made: with this disk goes every key")]
+    assert vaultctl(vault, "backup", str(vault.home / "backup")).returncode == 0
+    assert levels(look(vault), "backup") == {"ok"}
+    now = datetime.now(UTC)
+    assert judge_backup(now - timedelta(days=6), now).level == Level.OK
+    assert judge_backup(now - timedelta(days=8), now).level == Level.WARNING
 
 
 def test_an_audit_that_was_changed_is_an_error(vault: Daemon) -> None:

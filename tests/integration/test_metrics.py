@@ -146,6 +146,20 @@ def test_the_days_to_the_earliest_end_of_a_key_follow_every_change_and_name_nobo
     assert not [name for name in found if "late" in name]
 
 
+def test_the_age_of_the_last_backup_is_told_also_after_a_restart(vault: Daemon) -> None:
+    before = scraped(vault)
+    assert before["vaultd_last_backup_timestamp_seconds",] == 0
+    assert ("vaultd_backup_age_seconds",) not in before
+    began = time.time()
+    assert vaultctl(vault, "backup", str(vault.home / "backup")).returncode == 0
+    for _ in range(2):
+        after = scraped(vault)
+        assert began - 1 <= after["vaultd_last_backup_timestamp_seconds",] <= time.time() + 1
+        assert 0 <= after["vaultd_backup_age_seconds",] + 1 <= time.time() - began + 3
+        vault.stop()
+        vault.start()
+
+
 def test_names_are_told_where_the_settings_ask_for_them_but_for_hidden_ones(daemon: Daemon) -> None:
     settings = daemon.home / "config/vaultd/vaultd.toml"
     settings.parent.mkdir(parents=True)

@@ -10,7 +10,8 @@ from vaultd.errors import StoreDamagedError
 from vaultd.kinds import Catalogue
 from vaultd.kinds.expiry import ends
 from vaultd.store import queries
-from vaultd.store.store import Change, Store
+from vaultd.store.changes import Change
+from vaultd.store.store import Store
 
 _DAY_MS = 86_400_000
 

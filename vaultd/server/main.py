@@ -82,7 +82,7 @@ async def _serve(
     server.server.add_insecure_port(f"unix:{config.inner_socket}")
     gate = Gate(public, config.inner_socket, table)
     measured = Metrics(server.requests, custody, open_methods, store, listeners.expiries, names=config.metrics_names)
-    collected = None if metrics is None else MetricsSocket(metrics, measured.text)
+    collected = MetricsSocket(metrics, measured.text)
     notifier = Notifier()
     supervision = Supervision(notifier, custody, store, lambda: _reload(config, custody))
     try:
@@ -93,8 +93,7 @@ async def _serve(
         server.signed_allowed = check.ok
         open_methods.checks = [check, pidfd_check()]
         await server.report_health()
-        if collected is not None:
-            await collected.start()
+        await collected.start()
 
         async def changed() -> None:
             await server.report_health()
@@ -110,8 +109,7 @@ async def _serve(
         log.info("stopping")
     finally:
         supervision.stopping()
-        if collected is not None:
-            await collected.stop()
+        await collected.stop()
         await server.server.stop(limits.STOP_GRACE_SECONDS)
         await gate.stop()
         await custody.stop()

@@ -67,6 +67,7 @@ class Metrics:
         self._store = store
         self._expiries = expiries
         self._names = names
+        self._backed_up_ms, self._looked_to = 0, 0
         self._version = version("vaultd")
         self._started = time.time()
 
@@ -75,9 +76,15 @@ class Metrics:
         try:
             facts: queries.Sizes | None = await self._store.read(queries.sizes)
             key_ends = await self._expiries.all()
+            await self._look_for_backups()
         except VaultError:
             facts, key_ends = None, ()  # the rest is all the more worth knowing
         return "".join(f"{line}\n" for line in self._lines(facts, key_ends))
+
+    async def _look_for_backups(self) -> None:
+        """Reads what the audit has gained: the whole of it once, and then some entries at a time."""
+        made_ms, self._looked_to = await self._store.read(lambda connection: queries.backed_up(connection, self._looked_to))
+        self._backed_up_ms = max(made_ms, self._backed_up_ms)
 
     def _lines(self, facts: queries.Sizes | None, key_ends: Sequence[KeyEnd]) -> Iterator[str]:
         view = self._custody.view
@@ -103,6 +110,10 @@ class Metrics:
             yield from gauge("vaultd_exchanges", "Exchanges, but for hidden ones.", [({}, facts.exchanges)])
             yield from gauge("vaultd_clients", "Clients that are not revoked.", [({}, facts.clients)])
             yield from self._expiry_lines(key_ends)
+            backed_up = self._backed_up_ms / 1000
+            age: list[Sample] = [({}, time.time() - backed_up)] if backed_up else []
+            yield from gauge("vaultd_last_backup_timestamp_seconds", "When the last was made; 0 for never.", [({}, backed_up)])
+            yield from gauge("vaultd_backup_age_seconds", "How old the last backup is; absent where there is none.", age)
         yield from self._process_lines()
 
     def _expiry_lines(self, key_ends: Sequence[KeyEnd]) -> Iterator[str]:

@@ -15,9 +15,9 @@ _TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class MetricsSocket:
-    """Answers `GET /metrics`, one request a connection."""
+    """Answers `GET /metrics`, one request a connection; without a listener, nobody."""
 
-    def __init__(self, listener: socket.socket, text: Callable[[], Awaitable[str]]) -> None:
+    def __init__(self, listener: socket.socket | None, text: Callable[[], Awaitable[str]]) -> None:
         self._listener = listener
         self._text = text
         self._open = 0
@@ -25,9 +25,10 @@ class MetricsSocket:
 
     async def start(self) -> None:
         """Begins to listen."""
-        self._server = await asyncio.start_unix_server(
-            self._answer, sock=self._listener, limit=limits.METRICS_REQUEST_BYTES
-        )
+        if self._listener is not None:
+            self._server = await asyncio.start_unix_server(
+                self._answer, sock=self._listener, limit=limits.METRICS_REQUEST_BYTES
+            )
 
     async def stop(self) -> None:
         """Closes the socket."""

@@ -193,6 +193,17 @@ def sizes(connection: sqlite3.Connection) -> Sizes:
     return Sizes(int(size), int(last or 0), *counts(connection))
 
 
+def backed_up(connection: sqlite3.Connection, after: int) -> tuple[int, int]:
+    """Returns when the last backup among the audit entries after a sequence was made, ms or 0, and the last sequence."""
+    found = connection.execute(
+        'SELECT coalesce(max(CASE WHEN method = ? AND decision = ? THEN time_ms END), 0), coalesce(max(sequence), ?)'
+        ' FROM "audit" WHERE sequence > ?',
+        ("BackupVault", "allow", after, after),
+    )
+    time_ms, last = found.fetchone()
+    return int(time_ms), int(last)
+
+
 def active_ends(connection: sqlite3.Connection) -> sqlite3.Cursor:
     """Returns what the ends of all active keys follow from: name, kind, hidden, configuration, check, said, created."""
     return connection.execute(

@@ -26,6 +26,7 @@ OF_VAULT: tuple[Callable[[Asked], Iterator[Finding]], ...] = (
     vault.versions,
     vault.key_slots,
     vault.unattended_start,
+    vault.backup_age,
     vault.key_sharing,
     vault.audit_chain,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 
-from vaultd_client import unattended
+from vaultd_client import metrics, unattended
 from vaultd_client.client import VaultClient
 from vaultd_client.doctor.finding import Finding, error, ok, skipped, warning
 from vaultd_client.errors import NotRunningError, TimedOutError, UntrustedVaultError, VaultClientError
@@ -20,6 +20,8 @@ WEAK_MEMORY_KIB = 256 * 1024
 """What `init` takes where memory allows; below it a guess costs a thief less than about a second."""
 OLD_SLOT = timedelta(days=730)
 """Two years: a passphrase or a code that nobody has tried since may be lost."""
+OLD_BACKUP = timedelta(days=7)
+"""A week of changes is what a person can still make again by hand."""
 KEYHOLDER_SECONDS = 5.0
 """A keyholder says how it is at once; one that does not hangs."""
 LIBRARIES = ("grpcio", "protobuf", "cryptography", "click", "rich")
@@ -158,6 +160,30 @@ def unattended_start(asked: Asked) -> Iterator[Finding]:
         yield warning("unattended start", found["detail"], fix)
     else:
         yield ok("unattended start", found["detail"])
+
+
+def backup_age(asked: Asked) -> Iterator[Finding]:
+    """There is a backup, and it is not old. The time is from the metrics, which the server takes from its audit."""
+    if not isinstance(asked.answer, Vault) or asked.answer.state == "UNINITIALIZED":
+        return
+    try:
+        text = metrics.read(asked.client.socket.with_name("metrics.sock"))
+    except VaultClientError as problem:
+        yield skipped("backup", problem.message, problem.hint)
+        return
+    name = "vaultd_last_backup_timestamp_seconds "
+    made = next((float(line.removeprefix(name)) for line in text.splitlines() if line.startswith(name)), 0.0)
+    yield judge_backup(datetime.fromtimestamp(made, UTC) if made else None, datetime.now(UTC))
+
+
+def judge_backup(made: datetime | None, now: datetime) -> Finding:
+    """Judges when the last backup was made; None for never."""
+    if made is None:
+        return warning("backup", "none was ever made: with this disk goes every key", "vaultctl backup FILE")
+    if now - made > OLD_BACKUP:
+        fix = "vaultctl backup FILE; each night: sudo systemctl enable --now vaultd-backup.timer"
+        return warning("backup", f"the last is {(now - made).days} days old", fix)
+    return ok("backup", f"the last was made {_moment(made)}")
 
 
 def audit_chain(asked: Asked) -> Iterator[Finding]:
