@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import pwd
+import socket
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -92,6 +93,10 @@ def _run(config: settings.Config) -> None:
     harden_server()
     _make_runtime(config.runtime_dir)
     public = adopt_systemd("vaultd.sock") or _bound(config.socket, 0o666, None)
+    metrics: socket.socket | None = adopt_systemd("metrics.sock")
+    if metrics is None and not config.system:
+        # In system mode the directory is root's, so that nobody but systemd can put a socket there.
+        metrics = _bound(config.metrics_socket, 0o600, None)
     _check_directory(config.database.parent)
     process: Held | None = None
     begin: Callable[[], Held]
@@ -109,7 +114,7 @@ def _run(config: settings.Config) -> None:
     os.environ["GRPC_EXPERIMENTS"] = "-event_engine_listener"
     from vaultd.server.main import run
 
-    run(config, public, begin, process)
+    run(config, public, metrics, begin, process)
 
 
 def _bound(path: Path, mode: int, group: int | None) -> BoundSocket:

@@ -5,11 +5,13 @@
 | runtime_dir | VAULTD_RUNTIME_DIR | $XDG_RUNTIME_DIR/vaultd | /run/vaultd |
 | socket | VAULTD_SOCKET | runtime_dir/vaultd.sock | the same |
 | unlock_socket | VAULTD_UNLOCK_SOCKET | runtime_dir/unlock.sock | the same |
+| metrics_socket | VAULTD_METRICS_SOCKET | runtime_dir/metrics.sock | the same |
 | data_dir | VAULTD_DATA_DIR | $XDG_DATA_HOME/vaultd | /var/lib/vaultd |
 | anchor_dir | VAULTD_ANCHOR_DIR | $XDG_STATE_HOME/vaultd | /var/lib/vaultd-anchor |
 | keyholder_socket | VAULTD_KEYHOLDER_SOCKET | none: the server starts the keyholder | runtime_dir/link.sock |
 | keyholder_user, server_user | | | vaultd-keyholder, vaultd |
 | unlock_group | | none: the owner alone | vaultd-admin |
+| metrics_names = true | | no names of exchanges in metrics | the same |
 | [kdf] memory_kib, passes, lanes | | what init measured | the same |
 
 The file is VAULTD_CONFIG, else $XDG_CONFIG_HOME/vaultd/vaultd.toml, in system mode /etc/vaultd/vaultd.toml.
@@ -29,8 +31,8 @@ from vaultd import limits
 from vaultd.errors import ConfigInvalidError
 from vaultd.model import KdfParameters
 
-_PATHS = ("runtime_dir", "socket", "unlock_socket", "keyholder_socket", "data_dir", "anchor_dir")
-_KNOWN = {*_PATHS, "keyholder_user", "server_user", "unlock_group", "kdf"}
+_PATHS = ("runtime_dir", "socket", "unlock_socket", "metrics_socket", "keyholder_socket", "data_dir", "anchor_dir")
+_KNOWN = {*_PATHS, "keyholder_user", "server_user", "unlock_group", "metrics_names", "kdf"}
 _KDF_BOUNDS = {
     "memory_kib": (limits.ARGON2_MIN_MEMORY_KIB, limits.ARGON2_MAX_MEMORY_KIB),
     "passes": (limits.ARGON2_MIN_PASSES, limits.ARGON2_MAX_PASSES),
@@ -46,6 +48,7 @@ class Config:
     runtime_dir: Path
     socket: Path
     unlock_socket: Path
+    metrics_socket: Path
     inner_socket: Path
     database: Path
     anchor: Path
@@ -53,6 +56,7 @@ class Config:
     keyholder_user: str
     server_user: str
     unlock_group: str
+    metrics_names: bool
     kdf_floor: KdfParameters | None
 
 
@@ -78,6 +82,7 @@ def load(*, system: bool, environment: Mapping[str, str] | None = None) -> Confi
         runtime_dir=runtime,
         socket=Path(settings.get("socket", runtime / "vaultd.sock")),
         unlock_socket=Path(settings.get("unlock_socket", runtime / "unlock.sock")),
+        metrics_socket=Path(settings.get("metrics_socket", runtime / "metrics.sock")),
         inner_socket=runtime / "inner" / "grpc.sock",
         database=Path(settings["data_dir"]) / "vault.db",
         anchor=Path(settings["anchor_dir"]) / "anchor",
@@ -85,6 +90,7 @@ def load(*, system: bool, environment: Mapping[str, str] | None = None) -> Confi
         keyholder_user=str(settings.get("keyholder_user", "vaultd-keyholder")),
         server_user=str(settings.get("server_user", "vaultd")),
         unlock_group=str(settings["unlock_group"]),
+        metrics_names=_truth(settings, "metrics_names"),
         kdf_floor=_kdf(settings.get("kdf")),
     )
 
@@ -128,6 +134,13 @@ def _file(path: Path, *, required: bool) -> dict[str, Any]:
     if unknown:
         raise ConfigInvalidError(f"{path}: {unknown[0]} is not a setting", fields={unknown[0]: "is not a setting"})
     return settings
+
+
+def _truth(settings: Mapping[str, Any], name: str) -> bool:
+    given = settings.get(name, False)
+    if not isinstance(given, bool):
+        raise ConfigInvalidError(f"{name} must be true or false", fields={name: "must be true or false"})
+    return given
 
 
 def _kdf(given: Any) -> KdfParameters | None:

@@ -209,6 +209,17 @@ DESCRIPTORS_KEPT: Final = 128
 SELF_TEST_SECONDS: Final = 5.0
 """For the call that the gate makes to itself at start; it takes a few milliseconds."""
 
+# --- metrics ------------------------------------------------------------------------------------------------------
+
+LATENCY_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds, seconds: mask reads take one to two milliseconds, reveals some, changes wait for the disk."""
+METRICS_CONNECTIONS: Final = 16
+"""At once: a collector or two, and a person."""
+METRICS_REQUEST_BYTES: Final = 8 * KIB
+"""A collector sends some 300 bytes of headers."""
+METRICS_SECONDS: Final = 5.0
+"""For one request and its answer; Prometheus itself gives up after ten."""
+
 # --- keyholder process --------------------------------------------------------------------------------------------
 
 SECRET_PAGE_BYTES: Final = 256 * KIB

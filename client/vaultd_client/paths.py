@@ -1,7 +1,7 @@
 """Where the sockets and the key file are. The daemon uses the same rules.
 
-1. `VAULTD_SOCKET`, `VAULTD_UNLOCK_SOCKET`, `VAULTD_KEY` name one path each.
-2. `VAULTD_RUNTIME_DIR` names the directory of both sockets.
+1. `VAULTD_SOCKET`, `VAULTD_UNLOCK_SOCKET`, `VAULTD_METRICS_SOCKET`, `VAULTD_KEY` name one path each.
+2. `VAULTD_RUNTIME_DIR` names the directory of the sockets.
 3. User mode: `$XDG_RUNTIME_DIR/vaultd/`; `$XDG_CONFIG_HOME/vaultd/client.key`.
 4. System mode: `/run/vaultd/`.
 
@@ -17,6 +17,7 @@ import platformdirs
 SYSTEM_RUNTIME_DIR = Path("/run/vaultd")
 PUBLIC_SOCKET = "vaultd.sock"
 UNLOCK_SOCKET = "unlock.sock"
+METRICS_SOCKET = "metrics.sock"
 KEY_FILE = "client.key"
 
 
@@ -28,6 +29,11 @@ def public_socket() -> Path:
 def unlock_socket() -> Path:
     """Returns the path of the unlock socket: the first that exists, else the one of user mode."""
     return _from_environment("VAULTD_UNLOCK_SOCKET") or _socket(UNLOCK_SOCKET)
+
+
+def metrics_socket() -> Path:
+    """Returns the path of the metrics socket: the first that exists, else the one of user mode."""
+    return _from_environment("VAULTD_METRICS_SOCKET") or _socket(METRICS_SOCKET)
 
 
 def key_file() -> Path:

@@ -1,6 +1,7 @@
 #!/bin/bash
 # boot_systemd.sh WORK SOURCE DEPENDENCIES: systemd as PID 1 of namespaces of its own, over a throw-away overlay of this
 # host's root; SOURCE is at /opt/vaultd and DEPENDENCIES at /opt/vaultd/deps, both read-only. Runs until it is killed.
+# Where something is mounted at WORK/m already, that is its disk, and a second boot goes on where the first ended.
 # WORK/pid gets the pid that unshare has outside; PID 1 is its child.
 set -eu
 WORK=$1 SOURCE=$2 DEPENDENCIES=$3
@@ -14,19 +15,22 @@ set -eu
 W=$1/m SOURCE=$2 DEPENDENCIES=$3
 hostname vaultd-test
 ip link set lo up 2>/dev/null || true
-mount -t tmpfs -o size=2g,mode=755 tmpfs $W
+mountpoint -q $W || mount -t tmpfs -o size=2g,mode=755 tmpfs $W
 mkdir -p $W/up $W/wk $W/root
 chmod 755 $W/up
 mount -t overlay overlay -o lowerdir=/,upperdir=$W/up,workdir=$W/wk $W/root
 R=$W/root
-rm -rf $R/etc/systemd/system $R/etc/machine-id
-mkdir -p $R/etc/systemd/system
-: > $R/etc/machine-id
+if [ ! -e $W/booted ]; then
+    rm -rf $R/etc/systemd/system $R/etc/machine-id
+    mkdir -p $R/etc/systemd/system
+    : > $R/etc/machine-id
+fi
+: > $W/booted
 for unit in systemd-firstboot.service systemd-networkd.service systemd-networkd.socket systemd-resolved.service \
     systemd-timesyncd.service systemd-udevd.service systemd-udevd-control.socket systemd-udevd-kernel.socket \
     systemd-udev-trigger.service getty@.service getty-static.service console-getty.service getty.target \
     systemd-logind.service; do
-    ln -s /dev/null $R/etc/systemd/system/$unit
+    ln -sf /dev/null $R/etc/systemd/system/$unit
 done
 mkdir -p $R/opt/vaultd
 mount --bind $SOURCE $R/opt/vaultd

@@ -27,8 +27,15 @@ PASSPHRASE = "correct horse battery staple"
 class Booted:
     """The booted host, seen from outside. Its commands run as root and in no unit unless something else is said."""
 
+    power: "_Power"
+
     def __init__(self, pid: int) -> None:
         self.pid = pid
+
+    def reboot(self) -> None:
+        """Cuts the power and boots again until vaultd serves: a bot may still wait. Needs `booted(disk=True)`."""
+        self.power.off()
+        self.pid = self.power.on("vaultd.service").pid
 
     def run(
         self,
@@ -113,35 +120,60 @@ def _interpreter() -> Path | None:
 
 
 @contextmanager
-def booted() -> Iterator[Booted]:
-    """Boots; skips the test, and says why, where that is impossible."""
+def booted(*, disk: bool = False) -> Iterator[Booted]:
+    """Boots; skips the test, and says why, where that is impossible. With a `disk` it can be rebooted."""
     problem = why_not()
     if problem:
         pytest.skip(problem)
     # Not below pytest's own directory, which is 0700: other users' processes must reach it.
     work = Path(tempfile.mkdtemp(prefix="vaultd-boot-"))
     work.chmod(0o755)
-    source = work / "source"
-    _install(source)
-    log = (work / "log").open("wb")
-    process = subprocess.Popen(
-        [str(BOOT), str(work), str(source), sysconfig.get_path("purelib")],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
+    _install(work / "source")
+    (work / "m").mkdir()
+    if disk:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g,mode=755", "tmpfs", str(work / "m")], check=True)
+    power = _Power(work)
     try:
-        yield _booted(process, work)
+        machine = power.on()
+        machine.power = power
+        yield machine
     finally:
-        # unshare's --kill-child takes PID 1 along, and with it everything in the namespace.
-        process.kill()
-        process.wait(30)
-        log.close()
-        _sweep(work)
+        power.off()
+        if disk:
+            subprocess.run(["umount", str(work / "m")], check=True)
+        shutil.rmtree(work)
 
 
-def _booted(process: "subprocess.Popen[bytes]", work: Path) -> Booted:
+class _Power:
+    """The switch of a booted host. Off is what a power cut is."""
+
+    def __init__(self, work: Path) -> None:
+        self._work = work
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def on(self, unit: str = "") -> Booted:
+        """Boots; returns when systemd says that it runs, or that a unit does."""
+        with (self._work / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(BOOT), str(self._work), str(self._work / "source"), sysconfig.get_path("purelib")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return _booted(self._process, self._work, unit)
+
+    def off(self) -> None:
+        """Ends every process of it."""
+        if self._process is not None:
+            # unshare's --kill-child takes PID 1 along, and with it everything in the namespace.
+            self._process.kill()
+            self._process.wait(30)
+        _sweep(self._work)
+        self._process = None
+
+
+def _booted(process: "subprocess.Popen[bytes]", work: Path, unit: str) -> Booted:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     machine = Booted(0)
 
@@ -160,8 +192,8 @@ def _booted(process: "subprocess.Popen[bytes]", work: Path) -> Booted:
                 return False
         except (FileNotFoundError, ProcessLookupError):
             return False  # One of the helpers of the script, which has ended since.
-        done = machine.run("systemctl", "is-system-running", check=False)
-        return done.stdout.strip() in ("running", "degraded")
+        asked = ("is-active", unit) if unit else ("is-system-running",)
+        return machine.run("systemctl", *asked, check=False).stdout.strip() in ("running", "degraded", "active")
 
     until(running, 60.0)
     return machine
@@ -192,7 +224,7 @@ def _sweep(work: Path) -> None:
     if (work / "cgroup").exists():
         groups = Path((work / "cgroup").read_text().strip())
         until(lambda: _removed(groups))
-    shutil.rmtree(work)
+        (work / "cgroup").unlink()
 
 
 def _removed(groups: Path) -> bool:

@@ -79,9 +79,9 @@ while True:
 
 
 @contextmanager
-def settled() -> Iterator[Booted]:
+def settled(*, disk: bool = False) -> Iterator[Booted]:
     """Yields a booted host with vaultd installed, unlocked, one exchange, and a bot that must run in bot.service."""
-    with booted() as made:
+    with booted(disk=disk) as made:
         made.run("vaultctl", "system", "install")
         made.run("vaultctl", "init", "--no-recovery", "--kdf-memory-mib=64", "--passphrase-fd=0", given=PASSPHRASE)
         made.run("vaultctl", "exchange", "add", "main", "--kind=binance", "--from-stdin", given=json.dumps(KEYS))

@@ -40,7 +40,7 @@ def test_a_reason_of_a_newer_daemon_is_an_internal_error() -> None:
 def test_exit_codes_are_frozen() -> None:
     assert " ".join(f"{code.name}={code.value}" for code in ExitCode) == (
         "OK=0 INTERNAL=1 USAGE=2 NOT_RUNNING=3 LOCKED=4 UNINITIALIZED=5 REFUSED=6 INVALID=7 NOT_FOUND=8 CONFLICT=9 "
-        "WRONG_PASSPHRASE=10 STORE=11 WRONG_VAULT=12 TIMED_OUT=13 NOT_ASKED=14 NOT_EXECUTABLE=126 "
+        "WRONG_PASSPHRASE=10 STORE=11 WRONG_VAULT=12 TIMED_OUT=13 NOT_ASKED=14 UNHEALTHY=15 NOT_EXECUTABLE=126 "
         "NO_COMMAND=127 INTERRUPTED=130"
     )
 

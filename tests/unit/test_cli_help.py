@@ -22,7 +22,7 @@ def walk(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[s
 ALL = dict(walk(vaultctl))
 COMMANDS = {path: each for path, each in ALL.items() if not isinstance(each, click.Group)}
 WANTED = {
-    "": "init unlock lock status quickstart completion reveal run render who",
+    "": "init unlock lock status wait-unlocked doctor metrics quickstart completion reveal run render who",
     "system": "install uninstall check",
     "exchange": "add list show update rotate verify revoke delete",
     "client": "keygen pin allow list update disable enable revoke grant ungrant why confirm",

@@ -1,6 +1,7 @@
 """The gRPC server: every RPC of the descriptors, open ones answered here, signed ones relayed to the keyholder."""
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ from vaultd.server import status
 from vaultd.server.custody import Custody
 from vaultd.server.fairness import Turns
 from vaultd.server.health import Health
+from vaultd.server.metrics import Requests
 from vaultd.server.open_methods import OpenMethods
 from vaultd.server.peer import PeerTable
 from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_service_pb2, options_pb2, vault_service_pb2
@@ -67,6 +69,7 @@ class GrpcServer:
         # Apart, so that metadata is served while the keyholder keeps signed calls waiting.
         self._turns = {False: Turns(limits.OPEN_CALLS_PER_UID), True: Turns(limits.SIGNED_CALLS_PER_UID)}
         self._health = Health()
+        self.requests = Requests()
         self.signed_allowed = False
         self.probe_token = ""
         self.probe_peer = ""
@@ -88,7 +91,7 @@ class GrpcServer:
         path = f"/{method.containing_service.full_name}/{method.name}"
         if method.GetOptions().HasExtension(options_pb2.signed_method):  # type: ignore[arg-type]  # the stub lacks it
             return grpc.unary_unary_rpc_method_handler(
-                self._guard(lambda request, context: self._signed(path, request, context), signed=True),
+                self._guard(lambda request, context: self._signed(path, request, context), method, signed=True),
                 request_deserializer=_lenient(SignedRequest),
                 response_serializer=SignedReply.SerializeToString,
             )
@@ -108,18 +111,20 @@ class GrpcServer:
         self, handle: Callable[[Any, Any], Awaitable[Message]], method: MethodDescriptor
     ) -> "grpc.RpcMethodHandler[Any, Any]":
         return grpc.unary_unary_rpc_method_handler(
-            self._guard(handle, signed=False),
+            self._guard(handle, method, signed=False),
             request_deserializer=_lenient(GetMessageClass(method.input_type)),
             response_serializer=GetMessageClass(method.output_type).SerializeToString,
         )
 
     def _guard(
-        self, handle: Callable[[Any, Any], Awaitable[Any]], *, signed: bool
+        self, handle: Callable[[Any, Any], Awaitable[Any]], method: MethodDescriptor, *, signed: bool
     ) -> Callable[[Any, Any], Awaitable[Any]]:
         """Turns every error into a status; nothing of a foreign exception leaves the process."""
         turns = self._turns[signed]
+        name = f"{method.containing_service.name}/{method.name}"
 
         async def guarded(request: Any, context: Any) -> Any:
+            began, outcome = time.perf_counter(), "CANCELLED"
             try:
                 if request is None:
                     raise RecordInvalidError("the request is not the message of this method")
@@ -127,16 +132,22 @@ class GrpcServer:
                 uid = peer.uid if peer else None
                 await turns.take(uid)
                 try:
-                    return await handle(request, context)
+                    answer = await handle(request, context)
                 finally:
                     turns.give_back(uid)
+                outcome = "OK"
+                return answer  # noqa: TRY300  the outcome of what follows is the caller's alone
             except VaultError as error:
+                outcome = error.reason
                 await status.abort(context, error)
             except grpc.aio.AbortError:
                 raise
             except Exception as error:  # noqa: BLE001  a defect must look the same from outside, whatever it is
+                outcome = InternalError.reason
                 log.error("a request failed: %s", type(error).__name__)  # noqa: TRY400  a traceback may hold values
                 await status.abort(context, InternalError())
+            finally:
+                self.requests.note(name, outcome, time.perf_counter() - began)
 
         return guarded
 

@@ -20,8 +20,11 @@ from vaultd.kinds import Catalogue
 from vaultd.notify import Notifier
 from vaultd.server.backups import Backups
 from vaultd.server.custody import Custody
+from vaultd.server.expiries import Expiries
 from vaultd.server.gate import Gate
 from vaultd.server.grpc_server import GrpcServer
+from vaultd.server.metrics import Metrics
+from vaultd.server.metrics_socket import MetricsSocket
 from vaultd.server.open_methods import OpenMethods
 from vaultd.server.peer import PeerTable, pidfd_check
 from vaultd.server.rows import Rows
@@ -34,18 +37,31 @@ from vaultd_api.v1.vault_service_pb2 import GetVaultRequest, GetVaultResponse
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, public: socket.socket, begin: Callable[[], Held], process: Held | None) -> None:
+def run(
+    config: Config,
+    public: socket.socket,
+    metrics: socket.socket | None,
+    begin: Callable[[], Held],
+    process: Held | None,
+) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Args:
         public: The public socket.
+        metrics: The one for metrics; None where systemd holds none.
         begin: Starts or reaches a keyholder.
         process: One that was started already; None where it is a unit of its own.
     """
-    asyncio.run(_serve(config, public, begin, process))
+    asyncio.run(_serve(config, public, metrics, begin, process))
 
 
-async def _serve(config: Config, public: socket.socket, begin: Callable[[], Held], process: Held | None) -> None:
+async def _serve(
+    config: Config,
+    public: socket.socket,
+    metrics: socket.socket | None,
+    begin: Callable[[], Held],
+    process: Held | None,
+) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -55,14 +71,18 @@ async def _serve(config: Config, public: socket.socket, begin: Callable[[], Held
     rows = Rows(store, backups, listeners.changed)
     custody = Custody(store, rows, begin, config.kdf_floor)
     table = PeerTable()
-    open_methods = OpenMethods(store, custody, Catalogue.load(), backups)
+    catalogue = Catalogue.load()
+    open_methods = OpenMethods(store, custody, catalogue, backups)
     listeners.open_methods = open_methods
+    listeners.expiries = Expiries(store, catalogue)
     private_directory(config.inner_socket.parent)
     with suppress(FileNotFoundError):
         config.inner_socket.unlink()  # In a directory that is ours alone: nobody else can have put it there.
     server = GrpcServer(custody, table, open_methods)
     server.server.add_insecure_port(f"unix:{config.inner_socket}")
     gate = Gate(public, config.inner_socket, table)
+    measured = Metrics(server.requests, custody, open_methods, store, listeners.expiries, names=config.metrics_names)
+    collected = MetricsSocket(metrics, measured.text)
     notifier = Notifier()
     supervision = Supervision(notifier, custody, store, lambda: _reload(config, custody))
     try:
@@ -73,6 +93,7 @@ async def _serve(config: Config, public: socket.socket, begin: Callable[[], Held
         server.signed_allowed = check.ok
         open_methods.checks = [check, pidfd_check()]
         await server.report_health()
+        await collected.start()
 
         async def changed() -> None:
             await server.report_health()
@@ -88,6 +109,7 @@ async def _serve(config: Config, public: socket.socket, begin: Callable[[], Held
         log.info("stopping")
     finally:
         supervision.stopping()
+        await collected.stop()
         await server.server.stop(limits.STOP_GRACE_SECONDS)
         await gate.stop()
         await custody.stop()
@@ -105,12 +127,14 @@ async def _reload(config: Config, custody: Custody) -> str:
 
 
 class _Listeners:
-    """Passes changes of the store on; the two parties are made after one another."""
+    """Passes changes of the store on; the parties are made after one another."""
 
     open_methods: OpenMethods
+    expiries: Expiries
 
     def changed(self, change: Change) -> None:
         self.open_methods.forget(change)
+        self.expiries.forget(change)
 
 
 @asynccontextmanager

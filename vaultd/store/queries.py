@@ -176,6 +176,43 @@ def counts(connection: sqlite3.Connection) -> tuple[int, int]:
     return int(exchanges), int(clients)
 
 
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large the store is."""
+
+    bytes: int
+    audit_entries: int
+    exchanges: int
+    clients: int
+
+
+def sizes(connection: sqlite3.Connection) -> Sizes:
+    """Returns how large the store is. The audit is numbered without a gap: its last number is its size."""
+    (size,) = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()
+    (last,) = connection.execute('SELECT max(sequence) FROM "audit"').fetchone()
+    return Sizes(int(size), int(last or 0), *counts(connection))
+
+
+def backed_up(connection: sqlite3.Connection, after: int) -> tuple[int, int]:
+    """Returns when the last backup among the audit entries after a sequence was made, ms or 0, and the last sequence."""
+    found = connection.execute(
+        'SELECT coalesce(max(CASE WHEN method = ? AND decision = ? THEN time_ms END), 0), coalesce(max(sequence), ?)'
+        ' FROM "audit" WHERE sequence > ?',
+        ("BackupVault", "allow", after, after),
+    )
+    time_ms, last = found.fetchone()
+    return int(time_ms), int(last)
+
+
+def active_ends(connection: sqlite3.Connection) -> sqlite3.Cursor:
+    """Returns what the ends of all active keys follow from: name, kind, hidden, configuration, check, said, created."""
+    return connection.execute(
+        "SELECT name, kind, hidden, configuration, key_check, expires_ms, c.created_ms"
+        ' FROM "credentials" AS c JOIN "exchanges" USING (exchange)'
+        " WHERE c.state = 'ACTIVE' AND \"exchanges\".state != 'REVOKED'"
+    )
+
+
 def audit_count(connection: sqlite3.Connection) -> int:
     """Returns the number of audit entries."""
     return int(connection.execute('SELECT count(*) FROM "audit"').fetchone()[0])

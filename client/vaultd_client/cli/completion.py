@@ -46,7 +46,7 @@ KIND = _Named("kind", lambda client: [each.kind for each in client.kinds()])
 @click.argument("shell", type=click.Choice(sorted(FILES)))
 @click.pass_context
 def completion(ctx: click.Context, *, shell: str) -> None:
-    """Print the script that completes commands and names in SHELL.
+    """Print the script that completes commands and names.
 
     \b
       vaultctl completion bash > ~/.local/share/bash-completion/completions/vaultctl

@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     WRONG_VAULT = 12
     TIMED_OUT = 13
     NOT_ASKED = 14
+    UNHEALTHY = 15
     NOT_EXECUTABLE = 126
     NO_COMMAND = 127
     INTERRUPTED = 130
@@ -45,6 +46,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.WRONG_VAULT: "who answers is not the vault that the key file pins, or may not hear a secret",
     ExitCode.TIMED_OUT: "timed out",
     ExitCode.NOT_ASKED: "the exchange was not reached, or did not judge the key",
+    ExitCode.UNHEALTHY: "vaultctl doctor found an error",
     ExitCode.NOT_EXECUTABLE: "run: the command cannot be executed; otherwise run ends as the command ends",
     ExitCode.NO_COMMAND: "run: the command is not there",
     ExitCode.INTERRUPTED: "interrupted, or not confirmed",

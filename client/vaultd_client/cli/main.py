@@ -17,9 +17,11 @@ from vaultd_client.cli import (
     backup,
     clients,
     completion,
+    doctor,
     exchange,
     import_,
     kinds,
+    metrics,
     quickstart,
     render,
     reveal,
@@ -27,6 +29,7 @@ from vaultd_client.cli import (
     slots,
     system,
     vault,
+    waiting,
 )
 from vaultd_client.cli import run as run_command
 from vaultd_client.cli.exit_codes import ExitCode, epilog, exit_code
@@ -73,6 +76,9 @@ for command in (
     vault.unlock,
     vault.lock,
     vault.status,
+    waiting.wait_unlocked,
+    doctor.doctor,
+    metrics.metrics,
     exchange.exchange,
     import_.import_,
     clients.client,

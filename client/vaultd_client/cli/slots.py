@@ -1,5 +1,6 @@
 """`vaultctl slot`, `vaultctl passphrase` and `vaultctl master-key`: the ways to unlock."""
 
+import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import Any
 
 import click
 
-from vaultd_client.cli import prompts
+from vaultd_client import unattended
+from vaultd_client.cli import machine_slot, prompts
 from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.parsing import DESCRIPTOR
 from vaultd_client.cli.secrets_in import line_from, machine_key_from, wiped
@@ -27,6 +29,9 @@ from vaultd_client.errors import LockedError, UninitializedError
 from vaultd_client.recovery import decode
 from vaultd_client.slots import Slot
 from vaultd_client.unlock import UnlockClient
+
+MAX_LABEL_CHARS = 64
+"""The daemon's; here it cuts a long name of a host."""
 
 
 @click.group(cls=Group)
@@ -52,6 +57,7 @@ def list_slots(session: Session) -> None:
     show_default=True,
     help="What shall open it.",
 )
+@click.option("--machine", is_flag=True, help="A machine slot for an unattended start, sealed to this host (root).")
 @click.option("--label", default="", help="What the slot is called.")
 @opening_options
 @new_passphrase_option
@@ -64,6 +70,7 @@ def add(
     /,
     *,
     kind: str,
+    machine: bool,
     label: str,
     new_passphrase_fd: int | None,
     recovery_to_fd: int | None,
@@ -72,11 +79,16 @@ def add(
     **opening: Any,
 ) -> None:
     """Add a key slot. A secret that opens the vault now is asked for first."""
+    if machine:
+        machine_slot.require()
     with session.unlock_client() as keyholder:
         _require_unlocked(keyholder)
         wanted = Opening(**opening)
         secret = wanted.read("Passphrase that opens the vault now")
         with wiped(secret):
+            if machine:
+                _add_sealed(session, keyholder, secret, wanted.kind, label)
+                return
             if kind == "recovery":
                 new = new_recovery_code(recovery_to_fd)
             elif kind == "machine":
@@ -86,6 +98,16 @@ def add(
             with wiped(new), session.terminal.working("Adding the slot; Argon2id takes a moment"):
                 number = keyholder.slot_add(secret, new, kind=kind, label=label, secret_kind=wanted.kind)
     session.terminal.result({"slot": number, "kind": kind}, f"Slot {number} ({kind}) opens the vault from now on.")
+
+
+def _add_sealed(session: Session, keyholder: UnlockClient, secret: bytearray, secret_kind: str, label: str) -> None:
+    label = label or f"machine {socket.gethostname()}"[:MAX_LABEL_CHARS]
+    with machine_slot.new_key() as (new, sealed_to), session.terminal.working("Adding the slot"):
+        number = keyholder.slot_add(secret, new, kind="machine", label=label, secret_kind=secret_kind)
+    document = {"slot": number, "kind": "machine", "credential": str(unattended.CREDENTIAL), "sealed_to": sealed_to}
+    told = {"host": "the host's key", "host+tpm2": "the host's key and its TPM"}[sealed_to]
+    text = f"Slot {number} (machine) opens the vault after each boot; its key is sealed to {told}."
+    session.terminal.result(document, text, f"Try it: vaultctl lock, then systemctl start {unattended.UNIT}")
 
 
 @slot.command()
@@ -101,9 +123,12 @@ def remove(session: Session, /, *, number: int, yes: bool, **opening: Any) -> No
             prompts.must_confirm(f"Remove slot {number}? What opens it will open nothing")
         wanted = Opening(**opening)
         secret = wanted.read()
+        kind = next((each.kind for each in keyholder.slots() if each.slot == number), "")
         with wiped(secret), session.terminal.working("Removing the slot"):
             keyholder.slot_remove(number, secret, secret_kind=wanted.kind)
     session.terminal.result({"removed": number}, f"Slot {number} is removed.")
+    if kind == "machine" and unattended.CREDENTIAL.exists():
+        session.terminal.note(f"If it was this host's: systemctl disable {unattended.UNIT}; rm {unattended.CREDENTIAL}")
 
 
 @click.group(cls=Group)

@@ -8,11 +8,12 @@ import socket
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 
-from vaultd_client import paths
+from vaultd_client import paths, unattended
 from vaultd_client.cli import prompts, units
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
@@ -22,9 +23,10 @@ from vaultd_client.listener import KEYHOLDER_USER, listener_uid
 
 _USERS = (KEYHOLDER_USER, "vaultd")
 _GROUP = "vaultd-admin"
+_GROUPS = (_GROUP, "vaultd-metrics")
 _DATA = (Path("/var/lib/vaultd"), Path("/var/lib/vaultd-anchor"), Path("/etc/vaultd"))
 _RUNTIME = paths.SYSTEM_RUNTIME_DIR
-_SOCKETS = {"vaultd.sock": 0o666, "unlock.sock": 0o660, "link.sock": 0o600}
+_SOCKETS = {"vaultd.sock": 0o666, "unlock.sock": 0o660, "link.sock": 0o600, "metrics.sock": 0o660}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +109,14 @@ def _uninstall(wanted: list[units.File], *, purge: bool) -> Iterator[_Step]:
         yield _command("systemctl", "daemon-reload")
     for path in (_RUNTIME, *(_DATA if purge else ())):
         if path.exists():
-            yield _Step(f"remove {path}", lambda path=path: shutil.rmtree(path))  # type: ignore[misc]
+            yield _Step(f"remove {path}", partial(shutil.rmtree, path))
+    if purge and unattended.CREDENTIAL.exists():
+        yield _Step(f"remove {unattended.CREDENTIAL}", unattended.CREDENTIAL.unlink)
     if purge:
-        for user in _USERS:
-            if _known(pwd.getpwnam, user):
-                yield _command("userdel", user)
-        if _known(grp.getgrnam, _GROUP):
-            yield _command("groupdel", _GROUP)
+        for user in filter(partial(_known, pwd.getpwnam), _USERS):
+            yield _command("userdel", user)
+        for group in filter(partial(_known, grp.getgrnam), _GROUPS):
+            yield _command("groupdel", group)
 
 
 @system.command()
@@ -143,8 +146,9 @@ def _checks() -> Iterator[tuple[str, bool, str]]:
     for user in _USERS:
         known = _known(pwd.getpwnam, user)
         yield f"user {user}", known, "there" if known else "missing"
-    known = _known(grp.getgrnam, _GROUP)
-    yield f"group {_GROUP}", known, "there" if known else "missing"
+    for group in _GROUPS:
+        known = _known(grp.getgrnam, group)
+        yield f"group {group}", known, "there" if known else "missing"
     for unit in units.ENABLED:
         enabled, active = (units.answer("systemctl", verb, unit) for verb in ("is-enabled", "is-active"))
         yield unit, (enabled, active) == ("enabled", "active"), f"{enabled or 'unknown'}, {active or 'unknown'}"

@@ -31,7 +31,7 @@ STYLES = {
     "ACTIVE": "green", "UNLOCKED": "green", "ok": "green", "allow": "green", "yes": "green",
     "LOCKED": "yellow", "DISABLED": "yellow", "SUSPENDED": "yellow", "PREVIOUS": "yellow", "STAGED": "yellow", "fallback": "yellow",
     "REVOKED": "red", "UNINITIALIZED": "red", "deny": "red", "INVALID": "red",
-    "closed": "red", "dropped by ccxt": "yellow",
+    "closed": "red", "warning": "yellow", "error": "red", "dropped by ccxt": "yellow",
 }  # fmt: skip
 
 

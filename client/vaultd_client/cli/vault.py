@@ -1,12 +1,18 @@
 """`vaultctl unlock`, `lock` and `status`."""
 
 import os
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from time import monotonic, sleep
 from typing import Any
 
 import click
 
+from vaultd_client import unattended as unattended_start
+from vaultd_client.cli import ask_password as agents
+from vaultd_client.cli import machine_slot
 from vaultd_client.cli.exit_codes import ExitCode
+from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.secrets_in import wiped
 from vaultd_client.cli.session import Command, Session, moment, plain
 from vaultd_client.cli.slot_secrets import Opening, opening_options
@@ -16,6 +22,7 @@ from vaultd_client.errors import (
     LockedError,
     NotRunningError,
     RefusedError,
+    TimedOutError,
     UninitializedError,
     UnlockDelayedError,
     UntrustedVaultError,
@@ -23,6 +30,7 @@ from vaultd_client.errors import (
 )
 from vaultd_client.keys import ClientKey, Pin
 from vaultd_client.models import Vault
+from vaultd_client.paths import SYSTEM_RUNTIME_DIR
 from vaultd_client.slots import Unlocked, UnlockStatus
 from vaultd_client.unlock import UnlockClient
 
@@ -30,17 +38,32 @@ FREE_FAILURES = 5
 """The daemon decides; this is only told."""
 CLOCKS_AGREE = timedelta(minutes=1)
 """A smaller lead is that of the last entry of the audit, or of a clock that is being set right."""
+BOOT_SECONDS, BOOT_PAUSE_SECONDS = 9.0, 0.05
+"""A service may be started before the vault, and is given ten seconds by its unit."""
+STATUS_SECONDS = 5.0
+"""A keyholder says how it is at once, also while Argon2id works; one that does not hangs."""
 
 
 @click.command(cls=Command)
 @opening_options
+@click.option("--credential", metavar="NAME", help="Open with the machine key in this credential of systemd.")
+@click.option("--ask-password", is_flag=True, help="Have systemd ask: at the console, or by its agents.")
 @click.option("--slot", type=click.IntRange(min=1), help="Try this key slot only.")
 @click.option("--wait", is_flag=True, help="Wait while the vault takes no attempt; a person at a terminal always does.")
 @click.option("--accept-rollback", is_flag=True, help="Take a store that is older than its anchor: a restored backup.")
 @click.option("--accept-clock", is_flag=True, help="Take the host's clock where the vault's is ahead: it was wrong once.")
 @click.pass_obj
 def unlock(
-    session: Session, /, *, slot: int | None, wait: bool, accept_rollback: bool, accept_clock: bool, **opening: Any
+    session: Session,
+    /,
+    *,
+    credential: str | None,
+    ask_password: bool,
+    slot: int | None,
+    wait: bool,
+    accept_rollback: bool,
+    accept_clock: bool,
+    **opening: Any,
 ) -> None:
     """Unlock the vault.
 
@@ -48,10 +71,10 @@ def unlock(
     time and integrity of the store: compare them with those of the last time if you fear that somebody put an old store
     in its place.
     """
-    wanted = Opening(**opening)
     pin = _pinned(session)
-    with session.unlock_client() as keyholder:
-        status = keyholder.status()
+    with session.unlock_client() as keyholder, ExitStack() as closing:
+        wanted = _opening(closing, credential, opening, ask_password=ask_password)
+        status = _status(keyholder, patient=credential is not None)
         if status.state == "UNINITIALIZED":
             raise UninitializedError("the vault was never initialized")
         if status.state == "UNLOCKED":
@@ -63,13 +86,38 @@ def unlock(
             _compare(pin, found.vault_id, found.identity)
         if status.retry_after_ms:
             _wait(session, status, patient=wait or wanted.is_asked)
-        secret = wanted.read()
+        secret = agents.ask(lambda: keyholder.status().state == "UNLOCKED") if ask_password else wanted.read()
+        if secret is None:
+            session.terminal.result({"state": "UNLOCKED", "already": True}, "The vault was unlocked meanwhile.")
+            return
         with wiped(secret), session.terminal.working("Unlocking; Argon2id takes a moment"):
             accepted = {"accept_rollback": accept_rollback, "accept_clock": accept_clock}
             unlocked = _unlocked(keyholder, secret, wanted.kind, slot, accepted)
     if pin is not None:
         _compare(pin, unlocked.pin.vault_id, unlocked.pin.identity)
     _show_unlocked(session, unlocked)
+
+
+def _opening(closing: ExitStack, credential: str | None, opening: dict[str, Any], *, ask_password: bool) -> Opening:
+    """Returns what opens the vault; one of all the options may say so."""
+    wanted = Opening(**opening)
+    if (credential is not None) + ask_password + (not wanted.is_asked or wanted.recovery) > 1:
+        raise Failure("--credential, --ask-password and the other secrets exclude each other", "one secret opens the vault")
+    if credential is None:
+        return wanted
+    return Opening(**{**opening, "key_fd": closing.enter_context(machine_slot.credential(credential))})
+
+
+def _status(keyholder: UnlockClient, *, patient: bool) -> UnlockStatus:
+    """Returns how the vault is; where nobody has to wait for it, once it is up."""
+    until = monotonic() + (BOOT_SECONDS if patient else 0)
+    while True:
+        try:
+            return keyholder.status()
+        except NotRunningError:
+            if monotonic() >= until:
+                raise
+        sleep(BOOT_PAUSE_SECONDS)
 
 
 def _unlocked(
@@ -183,6 +231,7 @@ def status(ctx: click.Context, *, exit_code: bool) -> None:
         vault = client.vault()
         socket = client.socket
     keyholder = _keyholder(session)
+    unattended = unattended_start.outcome() if socket.parent == SYSTEM_RUNTIME_DIR else None
     identity, pinned = _identity(session, vault)
     document = {
         **plain(vault),
@@ -190,6 +239,7 @@ def status(ctx: click.Context, *, exit_code: bool) -> None:
         "pinned": pinned,
         "socket": str(socket),
         "unlock_socket": keyholder,
+        "unattended": unattended,
     }
     shown = {
         "state": vault.state,
@@ -200,6 +250,7 @@ def status(ctx: click.Context, *, exit_code: bool) -> None:
         "unlocked": moment(vault.unlocked_at) if vault.unlocked_at else "",
         "socket": socket,
         "unlock socket": f"{keyholder['path']}" + (f" ({keyholder['detail']})" if keyholder["detail"] else ""),
+        "unattended start": f"{unattended['result']}: {unattended['detail']}" if unattended else "",
         "unaudited denials": vault.unaudited_denials or "",
     }
     rows = [(each.name, "ok" if each.ok else "fallback", each.detail) for each in vault.checks]
@@ -213,10 +264,10 @@ def status(ctx: click.Context, *, exit_code: bool) -> None:
 
 def _keyholder(session: Session) -> dict[str, Any]:
     with session.unlock_client() as keyholder:
-        path = str(keyholder.path)
+        path, keyholder.timeout = str(keyholder.path), STATUS_SECONDS
         try:
             status = keyholder.status()
-        except (RefusedError, NotRunningError, UntrustedVaultError) as error:
+        except (RefusedError, NotRunningError, TimedOutError, UntrustedVaultError) as error:
             return {"path": path, "detail": error.message}
     detail = f"{status.failures} wrong passphrases" if status.failures else ""
     if status.retry_after_ms:
