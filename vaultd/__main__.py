@@ -97,6 +97,9 @@ def _run(config: settings.Config) -> None:
     if metrics is None and not config.system:
         # In system mode the directory is root's, so that nobody but systemd can put a socket there.
         metrics = _bound(config.metrics_socket, 0o600, None)
+    credentials = adopt_systemd("credentials.sock")
+    if credentials is None and config.credentials_socket is not None:
+        credentials = _bound(config.credentials_socket, 0o600, None)
     _check_directory(config.database.parent)
     process: Held | None = None
     begin: Callable[[], Held]
@@ -114,7 +117,7 @@ def _run(config: settings.Config) -> None:
     os.environ["GRPC_EXPERIMENTS"] = "-event_engine_listener"
     from vaultd.server.main import run
 
-    run(config, public, metrics, begin, process)
+    run(config, public, metrics, credentials, begin, process)
 
 
 def _bound(path: Path, mode: int, group: int | None) -> BoundSocket:

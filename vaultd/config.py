@@ -9,6 +9,8 @@
 | data_dir | VAULTD_DATA_DIR | $XDG_DATA_HOME/vaultd | /var/lib/vaultd |
 | anchor_dir | VAULTD_ANCHOR_DIR | $XDG_STATE_HOME/vaultd | /var/lib/vaultd-anchor |
 | keyholder_socket | VAULTD_KEYHOLDER_SOCKET | none: the server starts the keyholder | runtime_dir/link.sock |
+| credentials_socket | VAULTD_CREDENTIALS_SOCKET | none | what systemd passes |
+| credentials_wait_seconds | | 75 | the same |
 | keyholder_user, server_user | | | vaultd-keyholder, vaultd |
 | unlock_group | | none: the owner alone | vaultd-admin |
 | metrics_names = true | | no names of exchanges in metrics | the same |
@@ -31,8 +33,18 @@ from vaultd import limits
 from vaultd.errors import ConfigInvalidError
 from vaultd.model import KdfParameters
 
-_PATHS = ("runtime_dir", "socket", "unlock_socket", "metrics_socket", "keyholder_socket", "data_dir", "anchor_dir")
-_KNOWN = {*_PATHS, "keyholder_user", "server_user", "unlock_group", "metrics_names", "kdf"}
+_PATHS = (
+    "runtime_dir",
+    "socket",
+    "unlock_socket",
+    "metrics_socket",
+    "keyholder_socket",
+    "credentials_socket",
+    "data_dir",
+    "anchor_dir",
+)
+_NAMES = ("keyholder_user", "server_user", "unlock_group")
+_KNOWN = {*_PATHS, *_NAMES, "credentials_wait_seconds", "metrics_names", "kdf"}
 _KDF_BOUNDS = {
     "memory_kib": (limits.ARGON2_MIN_MEMORY_KIB, limits.ARGON2_MAX_MEMORY_KIB),
     "passes": (limits.ARGON2_MIN_PASSES, limits.ARGON2_MAX_PASSES),
@@ -42,7 +54,10 @@ _KDF_BOUNDS = {
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The settings of one daemon. `keyholder_socket` is None where the server starts the keyholder itself."""
+    """The settings of one daemon. `keyholder_socket` is None where the server starts the keyholder itself.
+
+    `credentials_socket` is None where only systemd makes that socket, or nobody does.
+    """
 
     system: bool
     runtime_dir: Path
@@ -53,6 +68,8 @@ class Config:
     database: Path
     anchor: Path
     keyholder_socket: Path | None
+    credentials_socket: Path | None
+    credentials_wait_seconds: int
     keyholder_user: str
     server_user: str
     unlock_group: str
@@ -87,6 +104,8 @@ def load(*, system: bool, environment: Mapping[str, str] | None = None) -> Confi
         database=Path(settings["data_dir"]) / "vault.db",
         anchor=Path(settings["anchor_dir"]) / "anchor",
         keyholder_socket=None if link is None else Path(link),
+        credentials_socket=Path(settings["credentials_socket"]) if settings.get("credentials_socket") else None,
+        credentials_wait_seconds=_wait(settings.get("credentials_wait_seconds", limits.CREDENTIAL_WAIT_SECONDS)),
         keyholder_user=str(settings.get("keyholder_user", "vaultd-keyholder")),
         server_user=str(settings.get("server_user", "vaultd")),
         unlock_group=str(settings["unlock_group"]),
@@ -140,6 +159,15 @@ def _truth(settings: Mapping[str, Any], name: str) -> bool:
     given = settings.get(name, False)
     if not isinstance(given, bool):
         raise ConfigInvalidError(f"{name} must be true or false", fields={name: "must be true or false"})
+    return given
+
+
+def _wait(given: Any) -> int:
+    if type(given) is not int or not 0 <= given <= limits.MAX_CREDENTIAL_WAIT_SECONDS:
+        problem = f"must be whole seconds, 0 to {limits.MAX_CREDENTIAL_WAIT_SECONDS}"
+        raise ConfigInvalidError(
+            f"credentials_wait_seconds {problem}", fields={"credentials_wait_seconds": problem}
+        )
     return given
 
 

@@ -101,6 +101,23 @@ MAX_CLOCK_LEAD_MS: Final = 1_000
 NONCES_PER_CLIENT: Final = 50_000
 """Unexpired nonces kept per client, about 8 MiB; a client at this rate is refused, none is forgotten early."""
 
+# --- credentials of systemd units ---------------------------------------------------------------------------------
+
+MAX_CREDENTIAL_FILE_BYTES: Final = MIB
+"""systemd takes no more, of one credential and of all of a unit."""
+MAX_CREDENTIAL_UNIT_CHARS: Final = 72
+"""systemd puts the names of unit and credential into a socket's name of 107 bytes, with 23 of its own: what is left is
+enough for a short credential."""
+CREDENTIAL_CONNECTIONS: Final = 128
+"""Units that wait at once, and past which the rest waits in the accept queue."""
+CREDENTIAL_WRITE_SECONDS: Final = 10.0
+"""systemd reads at once; one that does not must not keep secret memory taken."""
+CREDENTIAL_WAIT_SECONDS: Final = 75
+"""How long the start of a unit waits for an unlock: less than the 90 s after which systemd ends it without our reason."""
+MAX_CREDENTIAL_WAIT_SECONDS: Final = 86_400
+UNIT_WATCH_SECONDS: Final = 1.0
+"""How often it is looked whether a unit that was given a key still runs."""
+
 # --- records ------------------------------------------------------------------------------------------------------
 
 MAX_NAME_CHARS: Final = 64

@@ -71,6 +71,10 @@ RIGHTS = ("read", "trade", "withdraw", "transfer", "ip_bound", "expires")
 """What a check of a key at its exchange answers with yes, no or unknown."""
 CONFIGURATIONS = ("read", "write")
 ENVIRONMENTS = ("live", "testnet", "demo")
+ANY_UID = 0xFFFF_FFFF
+"""Of a client that is known by its unit alone. (uid_t) -1 is no process's."""
+UNIT_PREFIX = "unit:"
+"""Begins the name of a client that is a systemd unit and has no key of its own; no other name holds a colon."""
 REVEAL = "reveal"
 """The one operation that can be granted so far."""
 
@@ -227,7 +231,7 @@ class CredentialRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class ClientRow(Row):
-    """One allowlisted client. `client` is the key id in hex; `permissions` is canonical JSON."""
+    """One allowlisted client. `client` is the key id in hex, of a unit its name; `permissions` is canonical JSON."""
 
     table: ClassVar[str] = "clients"
 
@@ -247,6 +251,7 @@ class GrantRow(Row):
     """One grant. `exchange` is an id or `*`; `configuration` is one half or `*`; zero and an empty unit mean no limit.
 
     SUSPENDED, it gives no write half.
+    `client` is a key id in hex, or `unit:` and the name of a unit, of which there is no row.
     """
 
     table: ClassVar[str] = "grants"

@@ -32,7 +32,7 @@ CREATE TABLE "exchanges" (
         revision INTEGER NOT NULL, tag BLOB NOT NULL
     ) STRICT;
 CREATE TABLE "grants" (
-        "grant" TEXT PRIMARY KEY NOT NULL, client TEXT NOT NULL REFERENCES "clients", operation TEXT NOT NULL,
+        "grant" TEXT PRIMARY KEY NOT NULL, client TEXT NOT NULL, operation TEXT NOT NULL,
         exchange TEXT NOT NULL, configuration TEXT NOT NULL, not_after_ms INTEGER NOT NULL,
         rate_count INTEGER NOT NULL, rate_seconds INTEGER NOT NULL, created_ms INTEGER NOT NULL, unit TEXT NOT NULL,
         state TEXT NOT NULL, tag BLOB NOT NULL

@@ -35,7 +35,7 @@ from vaultd.keyholder.ledger import Entry
 from vaultd.keyholder.loop import Task, Turn
 from vaultd.keyholder.secretmem import SecretBuffer
 from vaultd.keyholder.vault import Keyholder, Unlocked
-from vaultd.model import ClientRow, ClientState, PeerFacts
+from vaultd.model import ANY_UID, ClientRow, ClientState, PeerFacts
 
 _NO_SIGNATURE = bytes(limits.SIGNATURE_BYTES)
 """Verifies under no key: its R is no multiple that fits, and it takes as long as any to find that out."""
@@ -43,11 +43,11 @@ _NO_SIGNATURE = bytes(limits.SIGNATURE_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A proved client and its request."""
+    """A proved client and its request; none of a unit, which systemd proves and which signs nothing."""
 
     client: ClientRow
     peer: PeerFacts
-    request: requests.Request
+    request: requests.Request | None
     method: str
     rule: str
     number: int
@@ -123,7 +123,7 @@ class Calls:
 
     def _permitted(self, unlocked: Unlocked, method: Method, caller: Caller) -> Caller:
         """Returns the caller as the allowlist has it at this moment, with the rule that lets it use the method."""
-        client = unlocked.allowlist.client(caller.client.client) or caller.client
+        client = unlocked.allowlist.now(caller.client)
         if client is not caller.client:
             caller = dataclasses.replace(caller, client=client)
         if client.state != ClientState.ACTIVE:
@@ -213,7 +213,7 @@ def _fault(client: ClientRow, request: requests.Request, peer: PeerFacts, now_ns
     age_ns = now_ns - request.issued_ns
     faults = (
         (client.state != ClientState.ACTIVE, f"client-{client.state.lower()}"),
-        (not client.uid == request.uid == peer.uid, "wrong-uid"),
+        (client.uid not in (peer.uid, ANY_UID) or request.uid != peer.uid, "wrong-uid"),
         (client.unit not in ("", peer.unit), "wrong-unit"),
         (request.flags != 0, "bad-flags"),
         (not 1 <= request.ttl_ms <= limits.MAX_TTL_MS, "bad-ttl"),

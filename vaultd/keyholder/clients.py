@@ -13,11 +13,13 @@ from vaultd.errors import (
     RecordInvalidError,
 )
 from vaultd.keyholder import audits, exchanges, policy, records, sharing
+from vaultd.keyholder.allowlist import unit_client
 from vaultd.keyholder.calls import Caller
 from vaultd.keyholder.clock import boot_ns
+from vaultd.keyholder.credential_ids import CLIENT_KEY
 from vaultd.keyholder.loop import Task
 from vaultd.keyholder.vault import Keyholder, Unlocked, canonical_json
-from vaultd.model import CONFIGURATIONS, EVERYTHING, REVEAL, ClientRow, ClientState, GrantRow
+from vaultd.model import CONFIGURATIONS, EVERYTHING, REVEAL, UNIT_PREFIX, ClientRow, ClientState, GrantRow
 from vaultd_api.v1 import client_service_pb2 as pb
 from vaultd_api.v1 import resources_pb2
 
@@ -28,6 +30,18 @@ def find(unlocked: Unlocked, given: str) -> ClientRow:
     if row is None:
         raise ClientNotFoundError
     return row
+
+
+def grantee(unlocked: Unlocked, given: str) -> ClientRow:
+    """Returns the client or, by `unit:` and its name, the unit that a grant is for; ClientNotFoundError otherwise."""
+    name = messages.reference(given, "clients")
+    if not name.startswith(UNIT_PREFIX):
+        return find(unlocked, given)
+    unit = records.checked_unit(name.removeprefix(UNIT_PREFIX))
+    if not 0 < len(unit) <= limits.MAX_CREDENTIAL_UNIT_CHARS:
+        text = f"must be at most {limits.MAX_CREDENTIAL_UNIT_CHARS} characters, for systemd to ask for its credentials"
+        raise RecordInvalidError(fields={"unit": text})
+    return unit_client(unit)
 
 
 def allow(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.AllowClientRequest) -> Task:
@@ -60,11 +74,12 @@ def allow(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.All
 
 
 def list_clients(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.ListClientsRequest) -> Task:  # noqa: ARG001  one shape for the table
-    """Lists the clients with their grants."""
+    """Lists the clients, and the units that have a grant, with their grants."""
     yield from ()
     size = messages.page_size(request.page_size, limits.MAX_SEALED_PAGE, limits.MAX_SEALED_PAGE)
     after = messages.page_after(request.page_token)
-    rows = sorted((row for row in unlocked.allowlist if row.name > after), key=lambda row: row.name)
+    everybody = (*unlocked.allowlist, *unlocked.allowlist.units())
+    rows = sorted((row for row in everybody if row.name > after), key=lambda row: row.name)
     answer = pb.ListClientsResponse(
         clients=[messages.client(row, unlocked.allowlist.grants_of(row.client)) for row in rows[:size]]
     )
@@ -121,8 +136,8 @@ def revoke(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Re
 
 
 def create_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.CreateGrantRequest) -> Task:
-    """Grants a client an operation on an exchange."""
-    client = find(unlocked, request.client)
+    """Grants a client or a unit an operation on an exchange."""
+    client = grantee(unlocked, request.client)
     if client.state == ClientState.REVOKED:
         raise RecordInvalidError(fields={"client": "is revoked for good"})
     given = request.grant
@@ -136,6 +151,8 @@ def create_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request:
         raise RecordInvalidError(
             fields={"rate_count": f"at most {limits.MAX_RATE_COUNT} uses in at most {limits.MAX_RATE_SECONDS} s"}
         )
+    if given.unit and client.client.startswith(UNIT_PREFIX):
+        raise RecordInvalidError(fields={"unit": "the grant is to a unit already"})
     if len(unlocked.allowlist.grants_of(client.client)) >= limits.MAX_GRANTS_PER_CLIENT:
         raise RecordInvalidError(fields={"grant": f"at most {limits.MAX_GRANTS_PER_CLIENT} grants for one client"})
     now = unlocked.clock.now_ms()
@@ -172,7 +189,7 @@ def create_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request:
 
 def delete_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.DeleteGrantRequest) -> Task:
     """Takes a grant back."""
-    client = find(unlocked, request.client)
+    client = grantee(unlocked, request.client)
     row = unlocked.allowlist.grant(request.grant.rpartition("/")[2])
     if row is None or row.client != client.client:
         raise GrantNotFoundError
@@ -183,7 +200,7 @@ def delete_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request:
 
 def explain(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.ExplainAccessRequest) -> Task:  # noqa: ARG001  one shape for the table
     """Says which rule decides, with the code that decides."""
-    client = find(unlocked, request.client)
+    client = grantee(unlocked, request.client)
     records.configuration(request.configuration)
     exchange = yield from exchanges.find(holder, unlocked, request.exchange)
     decision = policy.may_reveal(
@@ -196,8 +213,7 @@ def explain(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.E
         boot_ns(),
         None,
     )
-    where = f"uid {client.uid}" + (f", unit {client.unit}" if client.unit else "")
-    steps = [f"the request must come from {where} and be signed with key {client.client[:16]}…", *decision.steps]
+    steps = [_from_whom(client), *decision.steps]
     allowed, rule = decision.allowed, decision.rule
     if allowed and exchange.state != "ACTIVE":
         allowed, rule = False, f"exchange-{exchange.state.lower()}"
@@ -215,6 +231,13 @@ def explain(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.E
     found = yield from audits.newest(holder, unlocked, audits.Wanted(0, 5, client=client.name, decision="deny"))
     denials = [messages.audit_entry(row) for row in found]
     return pb.ExplainAccessResponse(allowed=allowed, rule=rule, steps=steps, denials=denials)
+
+
+def _from_whom(client: ClientRow) -> str:
+    if client.client.startswith(UNIT_PREFIX):
+        return f"systemd must ask for it while it starts {client.unit}, or {client.unit} with its {CLIENT_KEY}"
+    where = f"uid {client.uid}" + (f", unit {client.unit}" if client.unit else "")
+    return f"the request must come from {where} and be signed with key {client.client[:16]}…"
 
 
 def _no_more_than_own(caller: Caller, permissions: tuple[str, ...]) -> None:

@@ -273,6 +273,7 @@ def _new_credential(
     known: list[CredentialRow],
 ) -> Task:
     """Returns the row of a new credential and what a person should know of it."""
+    assert caller.request is not None  # A unit has no way here.
     pair = pairs.take(
         holder.memory, unlocked, caller.request, kind, exchange.environment, given.configuration, given.sealed
     )

@@ -65,6 +65,8 @@ class Loop:
 
     def __init__(self) -> None:
         self._link: socket.socket | None = None
+        self._passed: socket.socket | None = None
+        self._fresh = True
         self._greeter: Task | None = None
         self._serving = False
         self._decoder = protocol.Decoder()
@@ -94,9 +96,27 @@ class Loop:
     def attach(self, link: socket.socket) -> None:
         """Takes up the link to a server. Until `serve`, only the task that answers its hello may ask it anything."""
         link.setblocking(False)
-        self._link, self._greeter = link, None
+        self._link, self._greeter, self._fresh = link, None, True
         self._decoder = protocol.Decoder()
         self._selector.register(link, selectors.EVENT_READ, self._link_ready)
+
+    def take_descriptor(self) -> socket.socket:
+        """Returns the connection that the server has passed along with the request that is answered now.
+
+        Raises:
+            ProtocolViolationError: There is none, or it is no socket.
+        """
+        descriptor = -1
+        try:
+            if self._passed is None:
+                raise ProtocolViolationError("the server cannot pass connections")
+            _, descriptors, _, _ = socket.recv_fds(self._passed, 1, 1, socket.MSG_DONTWAIT)
+            (descriptor,) = descriptors
+            return socket.socket(fileno=descriptor)
+        except (OSError, ValueError):
+            if descriptor >= 0:
+                os.close(descriptor)
+            raise ProtocolViolationError("the server passed no connection") from None
 
     def serve(self) -> None:
         """The server has proved itself: every task may ask it."""
@@ -255,7 +275,9 @@ class Loop:
         self.lost()
         self._selector.unregister(self._link)
         self._link.close()
-        self._link, self._greeter, self._serving = None, None, False
+        if self._passed is not None:
+            self._passed.close()
+        self._link, self._passed, self._greeter, self._serving = None, None, None, False
         self._frames.clear()
         self._out.clear()
         asked, self._asked = self._asked, {}
@@ -269,7 +291,7 @@ class Loop:
         if not events & selectors.EVENT_READ or self._frames or self._link is None:
             return  # What has come already goes first; the rest stays with the kernel.
         try:
-            data = self._link.recv(1 << 18)
+            data = self._first() if self._fresh else self._link.recv(1 << 18)
         except BlockingIOError:
             return
         except OSError:
@@ -281,6 +303,15 @@ class Loop:
             self._frames.extend(self._decoder.feed(data))
         except ProtocolViolationError:
             self._violated()
+
+    def _first(self) -> bytes:
+        """Reads what comes first: the hello, and with it the socket at which the server will pass connections."""
+        assert self._link is not None
+        data, descriptors, _, _ = socket.recv_fds(self._link, 1 << 18, 1)
+        self._fresh = False
+        if descriptors:
+            self._passed = socket.socket(fileno=descriptors[0])
+        return data
 
     def _frame_next(self) -> None:
         try:

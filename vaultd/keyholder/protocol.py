@@ -3,6 +3,9 @@
 A frame is `u32 length || MessagePack [kind, number, name, payload]`. Both sides ask and answer. What the server may ask
 of the keyholder is SERVER_REQUESTS, each with the states in which it is allowed; what the keyholder may ask of the
 server is KEYHOLDER_REQUESTS. Anything else ends the process that receives it.
+
+Connections (SCM_RIGHTS) do not travel between frames: the server's hello brings a socket along (SOCK_SEQPACKET), and
+each `credential` has one message on it, of one byte and one descriptor, sent before the request.
 """
 
 from collections.abc import Iterator
@@ -17,7 +20,7 @@ from vaultd.packing import PACK_BUFFER
 
 REQUEST, RESULT, ERROR, EVENT = range(4)
 
-VERSION = 1
+VERSION = 2
 """Of the link: the first thing that hello compares, for a keyholder of its own unit outlives an upgrade of the server."""
 
 EVERY_STATE = frozenset(VaultState)
@@ -27,6 +30,9 @@ SERVER_REQUESTS = {
     # cross a lock on its way.
     "call": EVERY_STATE,
     "settings": EVERY_STATE,
+    # A connection of credentials.sock, passed on; and the end of a unit that was given a key.
+    "credential": EVERY_STATE,
+    "unit-ended": EVERY_STATE,
 }
 KEYHOLDER_REQUESTS = frozenset(
     {

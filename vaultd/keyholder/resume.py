@@ -40,6 +40,7 @@ def resume(holder: Keyholder, unlocked: Unlocked, payload: dict[str, Any]) -> Ta
         raise
     # In place: a task that is deriving a key now goes on with this very object.
     unlocked.vault, unlocked.ledger, unlocked.recent = fresh.vault, fresh.ledger, Recent()
+    fresh.allowlist.keep_unit_keys(unlocked.allowlist)
     unlocked.slots, unlocked.allowlist = fresh.slots, fresh.allowlist
 
 

@@ -32,6 +32,27 @@ _TRIES = 3
 
 def reveal(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.RevealCredentialRequest) -> Task:
     """Returns a serialized RevealCredentialResponse in a secret buffer."""
+    exchange, row, entry = yield from _allowed(holder, unlocked, caller, request)
+    # On its way to the disk while the answer is made, which leaves only once the entry is there.
+    holder.begin_commit(unlocked, entry, caller.number)
+    return _decrypt(holder, unlocked, exchange, row)
+
+
+def reveal_here(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.RevealCredentialRequest) -> Task:
+    """Returns the same for what leaves from here, not through the server: the entry is on the disk already."""
+    exchange, row, entry = yield from _allowed(holder, unlocked, caller, request)
+    # Opened under the keys that were looked at, which may be others after the wait.
+    plain = _decrypt(holder, unlocked, exchange, row)
+    try:
+        yield from holder.commit(unlocked, entry)
+    except BaseException:
+        plain.close()
+        raise
+    return plain
+
+
+def _allowed(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.RevealCredentialRequest) -> Task:
+    """Returns exchange, credential and the audit entry that must be made at once; raises what denies it."""
     records.configuration(request.configuration)
     exchange = yield from _find(holder, unlocked, request)
     for _ in range(_TRIES):
@@ -56,10 +77,7 @@ def reveal(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Re
     if decision.grant is not None:
         unlocked.rates.use(decision.grant, boot_ns())
     where = {"exchange": exchange.exchange, "configuration": request.configuration}
-    entry = caller.entry(rule=decision.rule, version=row.version, **where)
-    # On its way to the disk while the answer is made, which leaves only once the entry is there.
-    holder.begin_commit(unlocked, entry, caller.number)
-    return _decrypt(holder, unlocked, exchange, row)
+    return exchange, row, caller.entry(rule=decision.rule, version=row.version, **where)
 
 
 def _find(holder: Keyholder, unlocked: Unlocked, request: pb.RevealCredentialRequest) -> Task:
@@ -76,7 +94,7 @@ def _may_reveal(
     """Returns the decision that allows; writes one that denies to the audit and raises it."""
     exchange_id = exchange.exchange if exchange else ""
     # As it is now: it may have been disabled while the server was asked.
-    client = unlocked.allowlist.client(caller.client.client) or caller.client
+    client = unlocked.allowlist.now(caller.client)
     decision = policy.may_reveal(
         client,
         unlocked.allowlist.grants_of(caller.client.client),

@@ -15,6 +15,7 @@ from vaultd.keyholder.links import LinkSocket
 from vaultd.keyholder.loop import Loop, Task
 from vaultd.keyholder.methods import METHODS
 from vaultd.keyholder.secretmem import SecretMemory
+from vaultd.keyholder.units import Units
 from vaultd.keyholder.unlock import UnlockSocket
 from vaultd.keyholder.vault import Keyholder
 from vaultd.kinds import Catalogue
@@ -49,11 +50,13 @@ def run(link_fd: int, unlock_fd: int, checks: list[Check], *, server_uid: int | 
     if not all(check.ok for check in checks if check.name == "primitives"):
         os._exit(3)
     unlock_socket = UnlockSocket(holder, listener)
-    servers = _Servers(holder, unlock_socket, checks)
+    units = Units(holder)
+    servers = _Servers(holder, unlock_socket, units, checks)
     status = _Status(holder, notifier)
 
     def tick() -> None:
         unlock_socket.tick()
+        units.tick()
         holder.tick()
         status.tick()
 
@@ -78,9 +81,10 @@ def run(link_fd: int, unlock_fd: int, checks: list[Check], *, server_uid: int | 
 class _Servers:
     """Greets each server, and lets it ask once it has proved itself."""
 
-    def __init__(self, holder: Keyholder, unlock_socket: UnlockSocket, checks: list[Check]) -> None:
+    def __init__(self, holder: Keyholder, unlock_socket: UnlockSocket, units: Units, checks: list[Check]) -> None:
         self._holder = holder
         self._unlock_socket = unlock_socket
+        self._units = units
         self._checks = checks
 
     def attached(self, peer: PeerFacts | None) -> None:
@@ -93,12 +97,13 @@ class _Servers:
         del loop.requests["hello"]
         answer = yield from hello(holder, payload, self._checks)
         loop.requests |= {"call": holder.calls, "settings": self._settings}
+        loop.requests |= {"credential": self._units.credential, "unit-ended": self._units.ended}
         loop.serve()
         if holder.unlocked is not None and peer is not None:
             holder.announce(holder.unlocked)
             loop.start(resume.note(holder, holder.unlocked, peer), resume.noted)
         self._unlock_socket.open()
-        return answer
+        return {**answer, "units": self._units.cgroups}
 
     def _settings(self, _number: int, payload: Any) -> Task:
         yield from ()

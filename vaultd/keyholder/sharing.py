@@ -11,7 +11,7 @@ from vaultd.errors import ExchangeNotFoundError
 from vaultd.keyholder import exchanges, policy
 from vaultd.keyholder.loop import Task
 from vaultd.keyholder.vault import Keyholder, Unlocked
-from vaultd.model import CONFIGURATIONS, EVERYTHING, ClientState, CredentialState, ExchangeRow, GrantRow
+from vaultd.model import CONFIGURATIONS, EVERYTHING, UNIT_PREFIX, ClientState, CredentialState, ExchangeRow, GrantRow
 
 
 def notices(holder: Keyholder, unlocked: Unlocked, client: str, exchange: str, configuration: str) -> Task:
@@ -64,14 +64,15 @@ def _of_exchange(
 
 
 def _others(unlocked: Unlocked, client: str) -> Iterator[GrantRow]:
-    for each in unlocked.allowlist:
+    for each in (*unlocked.allowlist, *unlocked.allowlist.units()):
         if each.client != client and each.state == ClientState.ACTIVE:
             yield from unlocked.allowlist.grants_of(each.client)
 
 
 def _names(unlocked: Unlocked, grants: list[GrantRow]) -> str:
     rows = (unlocked.allowlist.client(grant.client) for grant in grants)
-    names = sorted({row.name for row in rows if row is not None})
+    units = {grant.client for grant in grants if grant.client.startswith(UNIT_PREFIX)}
+    names = sorted({row.name for row in rows if row is not None} | units)
     shown = ", ".join(names[: limits.MAX_SHARERS_SHOWN])
     more = len(names) - limits.MAX_SHARERS_SHOWN
     return f"{shown} and {more} more" if more > 0 else shown

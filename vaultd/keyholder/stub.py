@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,7 @@ class Stub:
         self._pending: dict[int, _Pending] = {}
         """By number of the request: an answer that must not leave before a change is durable."""
         self._transport: asyncio.Transport | None = None
+        self._passing: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -65,8 +67,21 @@ class Stub:
         """Says whether the link has ended or was never taken up."""
         return self._transport is None or self._transport.is_closing()
 
-    async def request(self, name: str, payload: Any) -> Any:
+    async def hello(self, payload: Any) -> Any:
+        """Asks the first thing, as `request` does. The socket at which connections are passed goes along with it."""
+        self._passing, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._passing.setblocking(False)
+        with theirs:
+            return await self.request("hello", payload, over=self.process.link, passed=theirs)
+
+    async def request(
+        self, name: str, payload: Any, *, passed: socket.socket | None = None, over: socket.socket | None = None
+    ) -> Any:
         """Asks the keyholder.
+
+        Args:
+            passed: A connection that the keyholder gets with the request; we keep ours.
+            over: The bare link, for a first request, which takes it along itself.
 
         Raises:
             KeyholderUnavailableError: It died before it answered.
@@ -79,10 +94,24 @@ class Stub:
         number = self._number
         self._waiting[number] = future
         try:
-            self._transport.write(protocol.encode(protocol.REQUEST, number, name, payload))
+            frame = protocol.encode(protocol.REQUEST, number, name, payload)
+            if over is not None and passed is not None:
+                socket.send_fds(over, [frame], [passed.fileno()])  # Nothing was sent before: there is room for all of it.
+            else:
+                if passed is not None:
+                    self._pass(passed)
+                self._transport.write(frame)
             return await future
         finally:
             self._waiting.pop(number, None)
+
+    def _pass(self, passed: socket.socket) -> None:
+        try:
+            if self._passing is None:
+                raise KeyholderUnavailableError
+            socket.send_fds(self._passing, [b"!"], [passed.fileno()])
+        except OSError:
+            raise KeyholderUnavailableError("the keyholder does not take the connection") from None
 
     def close(self) -> None:
         """Ends the link; a keyholder that is our child dies of it."""
@@ -123,6 +152,8 @@ class Stub:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(KeyholderUnavailableError())
+        if self._passing is not None:
+            self._passing.close()
         self._gone(self)
 
     def _settle(self, number: int, result: Any, error: BaseException | None) -> None:

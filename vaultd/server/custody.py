@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from vaultd.keyholder.process import Held
 from vaultd.keyholder.stub import Stub
 from vaultd.limits import KEYHOLDER_START_SECONDS, KEYHOLDER_WAIT_SECONDS
 from vaultd.model import Check, KdfParameters, VaultState
+from vaultd.server.peer import Peer
 from vaultd.server.rows import Rows
 from vaultd.store import queries
 from vaultd.store.migrations import SCHEMA_VERSION
@@ -53,6 +55,8 @@ class Custody:
         self, store: Store, rows: Rows, begin: Callable[[], Held], kdf_floor: KdfParameters | None
     ) -> None:
         self.view = View()
+        self.units: dict[str, str] = {}
+        """Units that were given a client key for this run, and the control group of the run."""
         self._store = store
         self._rows = rows
         self._begin = begin
@@ -97,6 +101,29 @@ class Custody:
         answer: dict[str, bytes] = await stub.request("call", payload)
         return answer
 
+    async def pass_on(self, connection: socket.socket, peer: Peer, cgroup: str) -> bool:
+        """Hands a connection of credentials.sock over; returns whether its unit was given a client key.
+
+        Raises:
+            VaultError: Why the keyholder refuses it, for the administrator's eyes.
+        """
+        stub = self._stub
+        if stub is None:
+            raise KeyholderUnavailableError
+        payload = {"peer": [peer.uid, peer.gid, peer.pid, peer.unit, peer.started_ms], "cgroup": cgroup}
+        answer = await stub.request("credential", payload, passed=connection)
+        if answer["minted"]:
+            self.units[peer.unit] = cgroup
+        return bool(answer["minted"])
+
+    async def unit_ended(self, unit: str) -> None:
+        """Has the key of a unit taken back: it has stopped."""
+        cgroup = self.units[unit]
+        if self._stub is not None:
+            await self._stub.request("unit-ended", {"unit": unit, "cgroup": cgroup})
+        if self.units.get(unit) == cgroup:
+            del self.units[unit]
+
     async def stop(self) -> None:
         """Is done with the keyholder, which ends it where it is our child."""
         self._closing = True
@@ -131,15 +158,14 @@ class Custody:
                 identity=vault[0].row.identity if vault else b"",
             )
             hello = await asyncio.wait_for(
-                stub.request(
-                    "hello",
+                stub.hello(
                     {
                         "link_version": protocol.VERSION,
                         "initialized": bool(vault),
                         "failures": failures,
                         "schema_version": SCHEMA_VERSION,
                         "kdf_floor": _wire(self._kdf_floor),
-                    },
+                    }
                 ),
                 KEYHOLDER_START_SECONDS,
             )
@@ -149,6 +175,7 @@ class Custody:
             stub.close()
             raise
         self._stub = stub
+        self.units = dict(hello["units"])
         self.view = replace(self.view, checks=tuple(Check(*check) for check in hello["checks"]))
         if self._unreached:
             self._unreached = False
@@ -181,6 +208,7 @@ class Custody:
         if self._closing or stub is not self._stub:
             return  # One that died before it was in charge: `_adopt` raises, and who called it starts the next.
         self._stub = None
+        self.units = {}
         cause = self._cause or "the keyholder died"
         self._locked(cause)
         log.info("locked: %s", cause)

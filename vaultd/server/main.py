@@ -19,6 +19,7 @@ from vaultd.keyholder.process import Held
 from vaultd.kinds import Catalogue
 from vaultd.notify import Notifier
 from vaultd.server.backups import Backups
+from vaultd.server.credentials import Credentials
 from vaultd.server.custody import Custody
 from vaultd.server.expiries import Expiries
 from vaultd.server.gate import Gate
@@ -35,12 +36,14 @@ from vaultd.store.store import Store
 from vaultd_api.v1.vault_service_pb2 import GetVaultRequest, GetVaultResponse
 
 log = logging.getLogger(__name__)
+_RELOADED = ("kdf_floor", "credentials_wait_seconds")
 
 
 def run(
     config: Config,
     public: socket.socket,
     metrics: socket.socket | None,
+    credentials: socket.socket | None,
     begin: Callable[[], Held],
     process: Held | None,
 ) -> None:
@@ -49,16 +52,18 @@ def run(
     Args:
         public: The public socket.
         metrics: The one for metrics; None where systemd holds none.
+        credentials: The one at which systemd asks; None where there is none.
         begin: Starts or reaches a keyholder.
         process: One that was started already; None where it is a unit of its own.
     """
-    asyncio.run(_serve(config, public, metrics, begin, process))
+    asyncio.run(_serve(config, public, metrics, credentials, begin, process))
 
 
 async def _serve(
     config: Config,
     public: socket.socket,
     metrics: socket.socket | None,
+    credentials: socket.socket | None,
     begin: Callable[[], Held],
     process: Held | None,
 ) -> None:
@@ -83,8 +88,9 @@ async def _serve(
     gate = Gate(public, config.inner_socket, table)
     measured = Metrics(server.requests, custody, open_methods, store, listeners.expiries, names=config.metrics_names)
     collected = MetricsSocket(metrics, measured.text)
+    units = Credentials(credentials, custody, config.credentials_wait_seconds)
     notifier = Notifier()
-    supervision = Supervision(notifier, custody, store, lambda: _reload(config, custody))
+    supervision = Supervision(notifier, custody, store, lambda: _reload(config, custody, units))
     try:
         await custody.start(process)
         await server.server.start()
@@ -96,10 +102,12 @@ async def _serve(
         await collected.start()
 
         async def changed() -> None:
+            units.changed()
             await server.report_health()
             await supervision.changed()
 
         custody.changed = changed
+        units.start()
         if notifier.heard:
             # In a terminal it means that the terminal is gone, and ends the daemon.
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, supervision.reload)
@@ -110,6 +118,7 @@ async def _serve(
     finally:
         supervision.stopping()
         await collected.stop()
+        units.stop()
         await server.server.stop(limits.STOP_GRACE_SECONDS)
         await gate.stop()
         await custody.stop()
@@ -117,11 +126,12 @@ async def _serve(
         await store.close()
 
 
-async def _reload(config: Config, custody: Custody) -> str:
+async def _reload(config: Config, custody: Custody, units: Credentials) -> str:
     """Applies what can change while we run; returns what else was changed and waits for a restart."""
     fresh = settings.load(system=config.system)
     await custody.set_kdf_floor(fresh.kdf_floor)
-    names = [field.name for field in dataclasses.fields(Config) if field.name != "kdf_floor"]
+    units.wait_seconds = fresh.credentials_wait_seconds
+    names = [field.name for field in dataclasses.fields(Config) if field.name not in _RELOADED]
     changed = [name for name in names if getattr(fresh, name) != getattr(config, name)]
     return f"restart for: {', '.join(changed)}" if changed else ""
 

@@ -83,7 +83,7 @@ class Peer:
         """
         if not self.unit:
             return ""
-        found = unit_of_cgroup(_read_proc(self.pid, "cgroup"))
+        found = unit_of_cgroup(read_proc(self.pid, "cgroup"))
         return found if found == self.unit and _alive(self.handle) else ""
 
     def close(self) -> None:
@@ -209,7 +209,7 @@ def _process_of(sock: socket.socket, pid: int, connected_after: float) -> tuple[
     try:
         ticks = _start_ticks(pid)
         shown = exact or _started_before(pid, connected_after)
-        unit = unit_of_cgroup(_read_proc(pid, "cgroup")) if shown else ""
+        unit = unit_of_cgroup(read_proc(pid, "cgroup")) if shown else ""
         if not shown or ticks is None or not _alive(handle):
             return "", 0, -1
         keep = bool(unit)
@@ -235,7 +235,7 @@ def _start_ticks(pid: int) -> int | None:
     """Returns when a process began, in clock ticks since boot, rounded down; None where it cannot be read."""
     # proc_pid_stat(5): the name in field 2 may hold anything, so fields are counted after its last parenthesis; the
     # start is field 22.
-    fields = _read_proc(pid, "stat").rpartition(b")")[2].split()
+    fields = read_proc(pid, "stat").rpartition(b")")[2].split()
     return int(fields[19]) if len(fields) > 19 else None
 
 
@@ -253,7 +253,7 @@ def _wall_ms(ticks: int) -> int:
     return round((booted + ticks / _ticks_per_second()) * 100) * 10
 
 
-def _read_proc(pid: int, name: str) -> bytes:
+def read_proc(pid: int, name: str) -> bytes:
     """Returns /proc/PID/name, empty where the process is gone or hidden from us."""
     try:
         file = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
