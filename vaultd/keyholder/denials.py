@@ -50,7 +50,8 @@ class Denials:
     def add(self, entry: Entry) -> None:
         """Counts a denial. Takes the same time for each."""
         uid, method = str(entry.peer.uid), entry.method if entry.client else ""
-        key: tuple[str, ...] = (uid, method, entry.rule, entry.client, entry.exchange, entry.configuration)
+        detail = entry.detail if entry.client else ""
+        key: tuple[str, ...] = (uid, method, entry.rule, entry.client, entry.exchange, entry.configuration, detail)
         if key not in self._buckets and len(self._buckets) >= limits.DENIAL_BUCKETS:
             key = ("many",)
         bucket = self._buckets.get(key)

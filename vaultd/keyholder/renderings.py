@@ -168,7 +168,7 @@ def _freqtrade(about: RevealCredentialResponse, config: Mapping[str, Any]) -> di
 def _env(exchange: str, values: Mapping[str, memoryview]) -> list[_Part]:
     """Returns assignments that a POSIX shell and dotenv read alike: MAIN_API_KEY='...'."""
     names = {re.sub(r"[^A-Z0-9]+", "_", f"{exchange}_{name.removeprefix(_EXTRA)}".upper()): name for name in values}
-    if len(names) < len(values) or not all(re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) for name in names):
+    if len(names) < len(values) or not all(re.fullmatch(r"[A-Z][A-Z0-9_]*", name) for name in names):
         raise RecordInvalidError("the names of exchange and fields make no variables; take .json")
     parts: list[_Part] = []
     for variable, name in names.items():

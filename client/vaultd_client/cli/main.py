@@ -28,6 +28,7 @@ from vaultd_client.cli import (
     setup,
     slots,
     system,
+    unit,
     vault,
     waiting,
 )
@@ -92,6 +93,7 @@ for command in (
     backup.backup,
     audit.who,
     system.system,
+    unit.unit,
     kinds.kinds,
     quickstart.quickstart,
     completion.completion,

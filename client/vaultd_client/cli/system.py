@@ -26,7 +26,13 @@ _GROUP = "vaultd-admin"
 _GROUPS = (_GROUP, "vaultd-metrics")
 _DATA = (Path("/var/lib/vaultd"), Path("/var/lib/vaultd-anchor"), Path("/etc/vaultd"))
 _RUNTIME = paths.SYSTEM_RUNTIME_DIR
-_SOCKETS = {"vaultd.sock": 0o666, "unlock.sock": 0o660, "link.sock": 0o600, "metrics.sock": 0o660}
+_SOCKETS = {
+    "vaultd.sock": 0o666,
+    "unlock.sock": 0o660,
+    "link.sock": 0o600,
+    "metrics.sock": 0o660,
+    "credentials.sock": 0o600,
+}
 
 
 @dataclass(frozen=True, slots=True)

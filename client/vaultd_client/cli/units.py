@@ -25,7 +25,15 @@ TARGETS = {
     "tmpfiles.d": Path("/etc/tmpfiles.d"),
 }
 SYSUSERS, TMPFILES = TARGETS["sysusers.d"] / "vaultd.conf", TARGETS["tmpfiles.d"] / "vaultd.conf"
-ENABLED = ("vaultd.socket", "vaultd-metrics.socket", "vaultd-unlock.socket", "vaultd-link.socket", "vaultd-keyholder.service", "vaultd.service")
+ENABLED = (
+    "vaultd.socket",
+    "vaultd-metrics.socket",
+    "vaultd-unlock.socket",
+    "vaultd-link.socket",
+    "vaultd-credentials.socket",
+    "vaultd-keyholder.service",
+    "vaultd.service",
+)
 """In the order of starting."""
 HIDDEN = tuple(Path(each) for each in ("/home", "/root", "/run/user", "/tmp", "/var/tmp", "/mnt", "/media", "/srv"))  # noqa: S108 - what the units do not see
 NOBODY = 65_534
