@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.booted import PREFIX, Booted
+from tests.support.booted import PREFIX, ROOT, Booted
 from tests.support.booted_vault import KEYS, settled, unlock
 from tests.support.processes import until
 
@@ -219,3 +219,32 @@ def test_its_key_does_not_survive_a_lock(keyed: Booted) -> None:
     keyed.run("vaultctl", "lock")
     unlock(keyed)
     inside(keyed, "request_refused")
+
+
+# --- what is shipped --------------------------------------------------------------------------------------------
+
+
+def test_the_example_unit_works_as_it_is_shipped(vault: Booted) -> None:
+    example = (ROOT / "systemd/examples/bot.service").read_text()
+    assert "ExecStart=/usr/local/bin/bot --keys" in example
+    vault.write("/etc/systemd/system/example.service", example.replace("/usr/local/bin/bot --keys", "/bin/cat"))
+    vault.run("systemctl", "daemon-reload")
+    pair = {"api_key": "EXAMPLE-key-abcdefgh-0001", "secret": "EXAMPLE-secret-canary-51aa"}
+    vault.run("vaultctl", "exchange", "add", "binance", "--kind=binance", "--from-stdin", given=json.dumps(pair))
+    assert not start(vault, "example")
+    vault.run("systemctl", "stop", "example")
+    vault.run("vaultctl", "unit", "grant", "example", "binance")
+    assert start(vault, "example")
+    until(lambda: pair["secret"] in vault.run("journalctl", "--unit=example", "--output=cat").stdout)
+
+
+def test_install_over_an_installation_without_the_socket_brings_it(vault: Booted) -> None:
+    vault.run("systemctl", "disable", "--now", "vaultd-credentials.socket")
+    vault.run("rm", "/etc/systemd/system/vaultd-credentials.socket")
+    vault.run("systemctl", "daemon-reload")
+    vault.run("systemctl", "restart", "vaultd")
+    assert not start(vault, "paper")
+    vault.run("vaultctl", "system", "install")
+    assert vault.state() == "UNLOCKED"
+    assert start(vault, "paper")
+    assert vault.vaultctl("system", "check")["ok"]

@@ -31,6 +31,7 @@ WANTED = {
     "passphrase": "change",
     "master-key": "rotate",
     "audit": "show verify",
+    "unit": "grant list revoke check",
     "kinds": "list show",
     "import": "file list undo",
 }

@@ -121,7 +121,10 @@ def revoke(session: Session, *, unit: str, grant: str | None) -> None:
 @click.option("--exit-code", is_flag=True, help="End with 6 where there is nothing that it would get.")
 @click.pass_context
 def check(ctx: click.Context, *, unit: str, exit_code: bool) -> None:
-    """Explain what a unit would get, why it was refused last, and what would allow it."""
+    """Explain what a unit would get and why it was refused.
+
+    Names the last refusal, of the journal where you may read it, and what would have allowed it.
+    """
     session = ctx.ensure_object(Session)
     with session.client() as vault:
         names = exchange_names(vault)
