@@ -221,8 +221,8 @@ PROC_FILE_BYTES: Final = 16 * KIB
 """One read of /proc/PID/cgroup or stat gives all of it; a longer one, cut off, shows no unit."""
 DESCRIPTORS_PER_CONNECTION: Final = 4
 """The caller's, both ends of the connection to gRPC, and a handle on a caller that runs in a unit."""
-DESCRIPTORS_KEPT: Final = 128
-"""For the rest of the daemon: the store, the keyholder, gRPC's own."""
+DESCRIPTORS_KEPT: Final = 256
+"""For the rest of the daemon: the store, the keyholder, gRPC's own, and CREDENTIAL_CONNECTIONS."""
 SELF_TEST_SECONDS: Final = 5.0
 """For the call that the gate makes to itself at start; it takes a few milliseconds."""
 

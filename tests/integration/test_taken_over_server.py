@@ -97,7 +97,7 @@ def test_what_is_handed_over_goes_to_its_other_end_and_the_server_reads_nothing(
 def test_a_connection_that_is_not_roots_with_a_units_name_is_refused(orphan: Split) -> None:
     async def act(hand_over: HandOver) -> None:
         for options in ({"uid": STRANGER}, {"name": ""}, {"name": f"unit/{UNIT}/binance-main.secret"}):
-            connection, read = accepted(orphan.home, UNIT, **options)  # type: ignore[arg-type]
+            connection, read = accepted(orphan.home, UNIT, **options)
             assert await hand_over(connection, UNIT) == "PERMISSION_DENIED"
             assert read() == b""
 

@@ -153,15 +153,9 @@ def create_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request:
         )
     if given.unit and client.client.startswith(UNIT_PREFIX):
         raise RecordInvalidError(fields={"unit": "the grant is to a unit already"})
-    if len(unlocked.allowlist.grants_of(client.client)) >= limits.MAX_GRANTS_PER_CLIENT:
-        raise RecordInvalidError(fields={"grant": f"at most {limits.MAX_GRANTS_PER_CLIENT} grants for one client"})
+    _require_room(unlocked, client)
     now = unlocked.clock.now_ms()
-    try:
-        not_after_ms = given.not_after.ToMilliseconds() if given.HasField("not_after") else 0
-    except ValueError:
-        raise RecordInvalidError(fields={"not_after": "is not between the years 1 and 9999"}) from None
-    if given.HasField("not_after") and not_after_ms <= now:
-        raise RecordInvalidError(fields={"not_after": "is in the past"})
+    not_after_ms = _end(given, now)
     exchange = EVERYTHING
     if given.exchange != EVERYTHING:
         exchange = (yield from exchanges.find(holder, unlocked, given.exchange)).exchange
@@ -185,6 +179,27 @@ def create_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request:
     yield from holder.commit(unlocked, entry, [(None, row)])
     notices = yield from sharing.notices(holder, unlocked, client.client, exchange, given.configuration)
     return pb.CreateGrantResponse(grant=messages.grant(row, client.name), notices=notices)
+
+
+def _require_room(unlocked: Unlocked, client: ClientRow) -> None:
+    known = len(unlocked.allowlist.grants_of(client.client))
+    if known >= limits.MAX_GRANTS_PER_CLIENT:
+        raise RecordInvalidError(fields={"grant": f"at most {limits.MAX_GRANTS_PER_CLIENT} grants for one client"})
+    if not known and client.client.startswith(UNIT_PREFIX) and len(unlocked.allowlist.units()) >= limits.MAX_CLIENTS:
+        raise RecordInvalidError(fields={"unit": f"at most {limits.MAX_CLIENTS} units"})
+
+
+def _end(given: resources_pb2.Grant, now_ms: int) -> int:
+    """Returns when a grant ends, 0 for never."""
+    if not given.HasField("not_after"):
+        return 0
+    try:
+        not_after_ms = given.not_after.ToMilliseconds()
+    except ValueError:
+        raise RecordInvalidError(fields={"not_after": "is not between the years 1 and 9999"}) from None
+    if not_after_ms <= now_ms:
+        raise RecordInvalidError(fields={"not_after": "is in the past"})
+    return not_after_ms
 
 
 def delete_grant(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.DeleteGrantRequest) -> Task:

@@ -22,7 +22,8 @@ Numbers = tuple[int | None, int | None]
 """Number of one system call on x86_64 and on aarch64."""
 
 ALLOWED: Final[dict[str, Numbers]] = {
-    # The link, accepted connections, and the eventfd or socket pair a thread wakes the loop with.
+    # The link, accepted connections, and the eventfd or socket pair a thread wakes the loop with. recvmsg takes in the
+    # connections that the server passes; a descriptor of another kind is closed unused (loop.py).
     "read": (0, 63),
     "write": (1, 64),
     "recvmsg": (47, 212),

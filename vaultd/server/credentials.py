@@ -110,7 +110,14 @@ class Credentials:
     def _accept(self) -> None:
         try:
             connection, name = self._listener.accept()
+        except BlockingIOError:
+            return
         except OSError:
+            # No descriptor, no memory: who waits goes on waiting, and the loop must not turn on its readiness meanwhile.
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._listener.fileno())
+            loop.call_later(limits.ACCEPT_PAUSE_SECONDS, self._accept_more)
+            self._accepting = False
             return
         task = asyncio.get_running_loop().create_task(self._serve(connection, name))
         self._tasks.add(task)

@@ -206,7 +206,7 @@ def _fix(unit: str, denied: AuditEntry, names: Mapping[str, str]) -> str:
         "other-unit": f"nothing: a process of root that is not in {unit} has asked in its name",
         "no-credential": f"vaultctl exchange rotate {exchange} --configuration={half}",
         "no-cgroup": "a host with control groups of version 2, for the end of the unit to be noticed",
-        "exchange-disabled": f"vaultctl exchange enable {exchange}",
+        "exchange-disabled": f"vaultctl exchange update {exchange} --state=active",
         "exchange-revoked": "another exchange: this one is revoked for good",
     }
     if denied.rule.endswith(" rate"):

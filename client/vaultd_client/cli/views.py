@@ -13,6 +13,9 @@ from vaultd_client.key_checks import KeyCheck
 from vaultd_client.models import AuditEntry, Client, Configuration, Credential, Exchange, Grant
 from vaultd_client.revealed import FIELD_NAMES
 
+_ANY_UID = 0xFFFF_FFFF
+"""Of a unit, which is known by its name alone."""
+
 
 def exchange_table(exchanges: Sequence[Exchange]) -> Table:
     """Returns one row per exchange."""
@@ -99,7 +102,7 @@ def client_table(clients: Sequence[Client], names: Mapping[str, str]) -> Table:
         (
             each.name,
             each.state,
-            each.uid,
+            "any" if each.uid == _ANY_UID else each.uid,
             each.unit or "-",
             ", ".join(each.permissions) or "-",
             "; ".join(grant_text(grant, names) for grant in each.grants) or "-",

@@ -1,0 +1,100 @@
+"""Promises of the client key that a unit is given for one run: it works in that unit, and as long as that runs."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.daemon import READ_PAIR
+from tests.support.gate_house import as_root
+from tests.support.memory import canary
+from tests.support.processes import until
+from tests.support.services import service_cgroup
+from tests.support.split import split
+from tests.support.unit_scene import UnitScene, unit_scene, unlocked
+from vaultd_client import ClientKey
+
+pytestmark = as_root
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[UnitScene]:
+    with unit_scene() as made:
+        yield made
+
+
+@pytest.fixture
+def vault(scene: UnitScene) -> UnitScene:
+    """The scene, unlocked."""
+    return unlocked(scene)
+
+
+def test_a_unit_gets_a_client_key_that_works_in_it_alone(vault: UnitScene) -> None:
+    key = vault.mint()
+    loaded, admin = ClientKey.load(key), vault.daemon.admin_key
+    assert loaded.vault == admin.vault
+    assert loaded.public_key != ClientKey.load(vault.mint()).public_key
+    key = vault.mint()
+    assert vault.reveal(key, vault.group) == READ_PAIR["secret"]
+    with service_cgroup() as other:
+        assert vault.reveal(key, other) == "REQUEST_REFUSED"
+    assert vault.reveal(key, None) == "REQUEST_REFUSED"
+
+
+def test_the_key_of_the_start_before_is_worth_nothing(vault: UnitScene) -> None:
+    old = vault.mint()
+    assert vault.reveal(old, vault.group) == READ_PAIR["secret"]
+    new = vault.mint()
+    assert vault.reveal(old, vault.group) == "REQUEST_REFUSED"
+    assert vault.reveal(new, vault.group) == READ_PAIR["secret"]
+
+
+def test_the_key_does_not_survive_a_lock(vault: UnitScene) -> None:
+    key = vault.mint()
+    assert vault.reveal(key, vault.group) == READ_PAIR["secret"]
+    vault.daemon.lock()
+    vault.daemon.unlock()
+    assert vault.reveal(key, vault.group) == "REQUEST_REFUSED"
+
+
+def test_the_key_ends_when_the_units_control_group_does(vault: UnitScene) -> None:
+    with service_cgroup() as group:
+        with vault.daemon.admin() as admin:
+            admin.create_grant(f"unit:{group.name}", "main", "read")
+        other = UnitScene(vault.daemon, group)
+        key = other.mint()
+        assert other.reveal(key, group) == READ_PAIR["secret"]
+        group.rmdir()
+        group.mkdir()  # the next start of the same unit, which asks for no key
+        until(lambda: other.reveal(key, group) == "REQUEST_REFUSED", 20)
+        assert other.reveal(other.mint(), group) == READ_PAIR["secret"]
+
+
+def test_the_key_has_the_grants_of_the_unit_and_nothing_of_an_administrator(vault: UnitScene) -> None:
+    with service_cgroup() as group:
+        other = UnitScene(vault.daemon, group)
+        with vault.daemon.admin() as admin:
+            grant = admin.create_grant(f"unit:{group.name}", "main", "read")
+            key = other.mint()
+            assert other.reveal(key, group) == READ_PAIR["secret"]
+            admin.delete_grant(f"unit:{group.name}", grant.id)
+            assert other.reveal(key, group) == "PERMISSION_DENIED"
+            assert [each.name for each in admin.clients() if not each.name.startswith("unit:")] == ["admin"]
+        assert other.ask("vaultd-client.key") == b""
+
+
+def test_the_key_ends_with_its_unit_although_the_server_was_restarted() -> None:
+    with split() as daemon, service_cgroup() as group:
+        daemon.stop()
+        daemon.environment["VAULTD_CREDENTIALS_SOCKET"] = str(daemon.runtime / "credentials.sock")
+        daemon.start()
+        with daemon.admin() as admin:
+            admin.create_exchange("main", "binance", {"read": {"api_key": canary(), "secret": "the-secret-of-main"}})
+            admin.create_grant(f"unit:{group.name}", "main", "read")
+        unit = UnitScene(daemon, group)
+        key = unit.mint()
+        daemon.crash()
+        daemon.await_state("UNLOCKED")
+        assert unit.reveal(key, group) == "the-secret-of-main"
+        group.rmdir()
+        group.mkdir()
+        until(lambda: unit.reveal(key, group) == "REQUEST_REFUSED", 20)
