@@ -79,9 +79,26 @@ def test_a_unit_that_is_granted_nothing_does_not_start(vault: Booted) -> None:
     assert start(vault, "paper")
 
 
-def test_an_empty_file_is_all_that_systemd_has_for_a_refusal_so_a_bot_needs_the_guard(vault: Booted) -> None:
+def test_a_bot_without_a_guard_does_not_start_on_an_empty_file_either(vault: Booted) -> None:
+    vault.run("rm", "-f", "/run/careless.out")
+    assert not start(vault, "careless")
+    assert vault.run("test", "-e", "/run/careless.out", check=False).returncode != 0
+    assert "status=243/CREDENTIALS" in vault.run("journalctl", "--unit=careless", "--output=cat").stdout
+    vault.run("vaultctl", "unit", "grant", "careless", "main")
     assert start(vault, "careless")
-    assert vault.run("cat", "/run/careless.out").stdout == ""
+    vault.run("vaultctl", "unit", "revoke", "careless")
+
+
+def test_the_guard_stops_a_bot_when_the_server_ends_while_it_waits(vault: Booted) -> None:
+    """An end without a word is an empty file to systemd."""
+    vault.run("vaultctl", "lock")
+    waiting = "ss --unix --no-header state connected src /run/vaultd/credentials.sock"
+    for unit, result in (("paper", "exit-code"), ("careless", "success")):
+        vault.run("systemctl", "start", "--no-block", unit)
+        until(lambda: vault.run(*waiting.split(), check=False).stdout.strip() != "")
+        vault.run("systemctl", "restart", "vaultd")
+        until(lambda unit=unit: vault.show(unit, "ActiveState") in ("inactive", "failed"))  # type: ignore[misc]
+        assert vault.show(unit, "Result") == result
 
 
 def test_a_refusal_is_in_the_journal_by_unit_and_check_explains_it(vault: Booted) -> None:
@@ -120,7 +137,7 @@ def test_it_waits_no_longer_than_the_configuration_says(vault: Booted) -> None:
     vault.run("systemctl", "reload", "vaultd")
     vault.run("vaultctl", "lock")
     assert not start(vault, "paper")
-    assert vault.show("paper", "Result") == "exit-code"  # the guard, not systemd's own end of patience
+    assert vault.show("paper", "Result") == "exit-code"  # a refusal, not systemd's own end of patience
     unlock(vault)
     found = vault.vaultctl("unit", "check", "paper")
     assert (found["journal"]["reason"], found["fixes"][0].split(",")[0]) == ("VAULT_LOCKED", "vaultctl unlock")

@@ -19,7 +19,7 @@ from tests.support.daemon import READ_PAIR, Daemon, new_daemon
 from tests.support.gate_house import as_root
 from tests.support.memory import canary, scan_memory
 from tests.support.processes import until
-from tests.support.services import ask, asking, service_cgroup
+from tests.support.services import MOST, ask, asking, service_cgroup
 from tests.support.unit_scene import UnitScene, unit_scene, unlocked
 from vaultd import config
 from vaultd.errors import ConfigInvalidError
@@ -108,6 +108,15 @@ def test_a_unit_gets_nothing_that_it_is_not_granted(vault: UnitScene) -> None:
         assert vault.ask(credential) == b""
         assert vault.rules()[0] == rule
     assert vault.ask("main.json") != b""
+
+
+def test_a_refusal_is_more_than_systemd_takes_and_a_stranger_hears_nothing(vault: UnitScene) -> None:
+    with asking(vault.socket, "main.write.json", vault.unit, group=vault.group) as process:
+        said = process.communicate(timeout=30)[0]
+    assert len(said) > MOST
+    assert set(said) == {0}
+    with asking(vault.socket, "", "", group=vault.group, name="somebody") as process:
+        assert process.communicate(timeout=30)[0] == b""
 
 
 def test_another_unit_gets_nothing(vault: UnitScene) -> None:

@@ -3,7 +3,12 @@
 systemd connects, says nothing, and reads to the end; who asks for what is the name that it has bound its socket to.
 While the vault is locked the connection is held, so that the unit starts once somebody has unlocked it. Then it is
 handed to the keyholder, which asks the kernel for itself, decides and writes (keyholder/units.py): no plaintext comes
-here. A refusal is an empty file to systemd, which has no word for it; the journal says why, by unit.
+here. The journal says why one is refused, by unit.
+
+Threat: systemd's protocol has no word for a refusal. An end without data is an empty file, on which a bot starts; and as
+systemd asks once for each Exec line (252), a guard in ExecStartPre= may have seen another file than ExecStart= gets.
+Measure: who is refused is sent more than systemd takes, which fails the start (243/CREDENTIALS). Limit: a server that
+stops while a unit waits closes without a word; for that the guard stays.
 
 Here too it is looked whether a unit that was given a client key still runs. Its control group is made when it starts and
 removed when it stops, and the next one has another inode number (cgroups(7)).
@@ -86,7 +91,7 @@ class Credentials:
         self._changed = asyncio.Event()
 
     def stop(self) -> None:
-        """Closes everything; who waits gets an empty file."""
+        """Closes everything; to who waits that is an empty file."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._listener.fileno())
         loop.remove_reader(self._hangups.fileno())
@@ -141,6 +146,7 @@ class Credentials:
                 await self._hand_over(asked)
             except VaultError as error:
                 refused(asked.unit, asked.credential, error)
+                await _fail(connection)
 
     async def _hand_over(self, asked: _Asked) -> None:
         deadline = time.monotonic() + self.wait_seconds
@@ -188,9 +194,16 @@ class Credentials:
 
 
 def refused(unit: str, credential: str, error: VaultError) -> None:
-    """Says in the journal why a unit got an empty file."""
+    """Says in the journal why a unit gets nothing."""
     message = f"{unit} gets no credential {credential}: {error.message}; vaultctl unit check {unit}"
     journal.send(message, UNIT=unit, CREDENTIAL=credential, VAULTD_REASON=error.reason, VAULTD_TEXT=error.message)
+
+
+async def _fail(connection: socket.socket) -> None:
+    """Sends more than systemd takes; it hangs up when it has seen that."""
+    sending = asyncio.get_running_loop().sock_sendall(connection, bytes(limits.MAX_CREDENTIAL_FILE_BYTES + 1))
+    with suppress(OSError):  # A timeout is one too.
+        await asyncio.wait_for(sending, limits.CREDENTIAL_WRITE_SECONDS)
 
 
 def _who(connection: socket.socket, name: bytes | str) -> _Asked | None:
