@@ -215,7 +215,7 @@ def test_units_that_wait_do_not_spin_the_server(vault: UnitScene) -> None:
         assert not select.select([_output(process)], [], [], 2.0)[0]
         assert _ticks(vault.daemon.pid) - before < 50  # half a second of two
         vault.daemon.unlock()
-        assert process.communicate(timeout=30)[0] != b""
+        assert json.loads(process.communicate(timeout=30)[0])["fields"] == READ_PAIR
 
 
 def _ticks(pid: int) -> int:
