@@ -80,13 +80,27 @@ def test_a_unit_that_is_granted_nothing_does_not_start(vault: Booted) -> None:
 
 
 def test_a_bot_without_a_guard_does_not_start_on_an_empty_file_either(vault: Booted) -> None:
-    vault.run("rm", "-f", "/run/careless.out")
+    vault.write("/run/careless.out", "")
     assert not start(vault, "careless")
-    assert vault.run("test", "-e", "/run/careless.out", check=False).returncode != 0
     assert "status=243/CREDENTIALS" in vault.run("journalctl", "--unit=careless", "--output=cat").stdout
     vault.run("vaultctl", "unit", "grant", "careless", "main")
     assert start(vault, "careless")
+    assert json.loads(vault.run("cat", "/run/careless.out").stdout)["fields"] == KEYS
     vault.run("vaultctl", "unit", "revoke", "careless")
+
+
+def test_a_bot_is_not_started_on_another_file_than_its_guard_has_seen(vault: Booted) -> None:
+    """systemd 252 asks for each Exec line anew: the guard's file is served, and the bot's is refused."""
+    vault.write("/etc/systemd/system/narrow.service", BOT)
+    vault.run("systemctl", "daemon-reload")
+    vault.run("vaultctl", "unit", "grant", "narrow", "main", "--rate=1/1h")
+    assert not start(vault, "narrow")
+    assert "status=243/CREDENTIALS" in vault.run("journalctl", "--unit=narrow", "--output=cat").stdout
+    decisions = [each["decision"] for each in vault.vaultctl("audit", "show", "--client=unit:narrow.service")["entries"]]
+    assert sorted(decisions) == ["allow", "deny"]
+    vault.run("vaultctl", "unit", "revoke", "narrow")
+    vault.run("vaultctl", "unit", "grant", "narrow", "main", "--rate=2/1h")
+    assert start(vault, "narrow")
 
 
 def test_the_guard_stops_a_bot_when_the_server_ends_while_it_waits(vault: Booted) -> None:
