@@ -137,6 +137,27 @@ def test_killed_between_the_unlock_and_its_anchor_it_is_suspended_all_the_same(e
     assert denied(elsewhere, "bot", "write") == "PERMISSION_DENIED grant-suspended"
 
 
+def test_write_grants_of_units_are_suspended_and_confirmed_like_those_of_clients(daemon: Daemon) -> None:
+    daemon.start()
+    daemon.initialize()
+    daemon.add_exchange()
+    with daemon.admin() as admin:
+        for half in ("read", "write"):
+            admin.create_grant("unit:bot.service", "binance-main", half)
+    path = backed_up.make(daemon)
+    with another_host() as host:
+        restore(host, path)
+        take_keys(daemon, host)
+        host.start()
+        assert document(host, "unlock", "--passphrase-fd", "0", given=PASSPHRASE)["suspended"] == 1
+        with host.admin() as admin:
+            assert admin.why("unit:bot.service", "binance-main", "read").allowed
+            assert admin.why("unit:bot.service", "binance-main", "write").rule == "grant-suspended"
+            (confirmed,) = document(host, "client", "confirm", "--all")["clients"]
+            assert confirmed["name"] == "unit:bot.service"
+            assert admin.why("unit:bot.service", "binance-main", "write").allowed
+
+
 def test_more_grants_than_one_frame_takes_are_suspended_together(daemon: Daemon) -> None:
     daemon.start()
     daemon.initialize()

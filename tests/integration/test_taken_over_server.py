@@ -19,6 +19,7 @@ from tests.support.split import Split, split
 from vaultd.errors import VaultError
 from vaultd.keyholder.process import connect
 from vaultd.model import VaultState
+from vaultd.server.backups import Backups
 from vaultd.server.custody import Custody
 from vaultd.server.peer import Peer
 from vaultd.server.rows import Rows
@@ -46,7 +47,7 @@ def as_server(daemon: Split, act: Callable[[HandOver], Awaitable[None]]) -> None
     async def run() -> None:
         store = Store(daemon.database, daemon.anchor)
         begin = partial(connect, daemon.runtime / "link.sock", os.getuid())
-        custody = Custody(store, Rows(store, lambda _change: None), begin, None)
+        custody = Custody(store, Rows(store, Backups(store), lambda _change: None), begin, None)
         await custody.start(None)
         assert custody.view.state == VaultState.UNLOCKED
 

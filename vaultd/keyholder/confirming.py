@@ -47,7 +47,7 @@ def suspended(unlocked: Unlocked) -> list[tuple[Row | None, Row]]:
     """Returns what the first unlock after a restore changes: pairs of old and new rows."""
     now = unlocked.clock.now_ms()
     changes: list[tuple[Row | None, Row]] = []
-    for client in unlocked.allowlist:
+    for client in (*unlocked.allowlist, *unlocked.allowlist.units()):
         if client.state == ClientState.ACTIVE and _reveals(client) and not policy.is_administrator(client):
             changes.append((client, records.replaced(client, state=ClientState.SUSPENDED, updated_ms=now)))
         changes += [
@@ -59,8 +59,8 @@ def suspended(unlocked: Unlocked) -> list[tuple[Row | None, Row]]:
 
 
 def confirm(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.ConfirmClientRequest) -> Task:
-    """Ends the suspension of a client and of its grants."""
-    client = clients.find(unlocked, request.client)
+    """Ends the suspension of a client and of its grants, or of those of a unit."""
+    client = clients.grantee(unlocked, request.client)
     changes: list[tuple[Row | None, Row]] = [
         (grant, records.replaced(grant, state=GrantState.ACTIVE))
         for grant in unlocked.allowlist.grants_of(client.client)
@@ -72,7 +72,7 @@ def confirm(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.C
     if changes:
         entry = caller.entry(detail=f"client {client.name}: {len(changes)} confirmed")
         yield from holder.commit(unlocked, entry, changes)
-    client = clients.find(unlocked, request.client)
+    client = clients.grantee(unlocked, request.client)
     return pb.ConfirmClientResponse(client=messages.client(client, unlocked.allowlist.grants_of(client.client)))
 
 

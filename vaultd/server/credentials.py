@@ -58,12 +58,12 @@ class Credentials:
     """Accepts, holds, hands over. All methods run in the event loop.
 
     Args:
-        listener: The listening socket, which this closes.
+        listener: The listening socket, which this closes; None where systemd asks for nothing here.
         custody: Where the keyholder is.
         wait_seconds: How long a unit may wait for an unlock.
     """
 
-    def __init__(self, listener: socket.socket, custody: Custody, wait_seconds: float) -> None:
+    def __init__(self, listener: socket.socket | None, custody: Custody, wait_seconds: float) -> None:
         self.wait_seconds = wait_seconds
         self._listener = listener
         self._custody = custody
@@ -78,12 +78,13 @@ class Credentials:
 
     def start(self) -> None:
         """Begins to accept."""
-        self._listener.setblocking(False)
-        self._listener.listen(limits.LISTEN_BACKLOG)
         loop = asyncio.get_running_loop()
         loop.add_reader(self._hangups.fileno(), self._hung_up)
         self._watching = loop.create_task(self._watch())
-        self._accept_more()
+        if self._listener is not None:
+            self._listener.setblocking(False)
+            self._listener.listen(limits.LISTEN_BACKLOG)
+            self._accept_more()
 
     def changed(self) -> None:
         """The state of the vault has changed: those who wait look again."""
@@ -93,9 +94,11 @@ class Credentials:
     def stop(self) -> None:
         """Closes everything; to who waits that is an empty file."""
         loop = asyncio.get_running_loop()
-        loop.remove_reader(self._listener.fileno())
         loop.remove_reader(self._hangups.fileno())
-        self._listener.close()
+        if self._listener is not None:
+            loop.remove_reader(self._listener.fileno())
+            self._listener.close()
+            self._listener = None
         for task in (*self._tasks, self._watching):
             if task is not None:
                 task.cancel()
@@ -104,7 +107,7 @@ class Credentials:
 
     def _accept_more(self) -> None:
         wanted = len(self._tasks) < limits.CREDENTIAL_CONNECTIONS
-        if wanted != self._accepting and self._listener.fileno() >= 0:
+        if self._listener is not None and wanted != self._accepting:
             self._accepting = wanted
             loop = asyncio.get_running_loop()
             if wanted:
@@ -113,6 +116,7 @@ class Credentials:
                 loop.remove_reader(self._listener.fileno())
 
     def _accept(self) -> None:
+        assert self._listener is not None
         try:
             connection, name = self._listener.accept()
         except BlockingIOError:

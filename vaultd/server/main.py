@@ -67,9 +67,7 @@ async def _serve(
     begin: Callable[[], Held],
     process: Held | None,
 ) -> None:
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    stopping = _asked_to_stop()
     listeners = _Listeners()
     store = Store(config.database, config.anchor)
     backups = Backups(store)
@@ -80,9 +78,7 @@ async def _serve(
     open_methods = OpenMethods(store, custody, catalogue, backups)
     listeners.open_methods = open_methods
     listeners.expiries = Expiries(store, catalogue)
-    private_directory(config.inner_socket.parent)
-    with suppress(FileNotFoundError):
-        config.inner_socket.unlink()  # In a directory that is ours alone: nobody else can have put it there.
+    _make_room(config.inner_socket)
     server = GrpcServer(custody, table, open_methods)
     server.server.add_insecure_port(f"unix:{config.inner_socket}")
     gate = Gate(public, config.inner_socket, table)
@@ -124,6 +120,21 @@ async def _serve(
         await custody.stop()
         backups.close()
         await store.close()
+
+
+def _asked_to_stop() -> asyncio.Event:
+    """Returns what is set at SIGTERM and SIGINT."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
+def _make_room(inner: Path) -> None:
+    """Makes the directory of gRPC's own socket, without one of a run before."""
+    private_directory(inner.parent)
+    with suppress(FileNotFoundError):
+        inner.unlink()  # In a directory that is ours alone: nobody else can have put it there.
 
 
 async def _reload(config: Config, custody: Custody, units: Credentials) -> str:

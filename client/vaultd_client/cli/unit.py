@@ -207,6 +207,7 @@ def _fix(unit: str, denied: AuditEntry, names: Mapping[str, str]) -> str:
         "no-credential": f"vaultctl exchange rotate {exchange} --configuration={half}",
         "no-cgroup": "a host with control groups of version 2, for the end of the unit to be noticed",
         "exchange-disabled": f"vaultctl exchange update {exchange} --state=active",
+        "grant-suspended": f"vaultctl client confirm {_PREFIX}{unit}: the restore of a backup suspended it",
         "exchange-revoked": "another exchange: this one is revoked for good",
     }
     if denied.rule.endswith(" rate"):
