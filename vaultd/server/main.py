@@ -82,8 +82,10 @@ async def _serve(
     server = GrpcServer(custody, table, open_methods)
     server.server.add_insecure_port(f"unix:{config.inner_socket}")
     gate = Gate(public, config.inner_socket, table)
-    measured = Metrics(server.requests, custody, open_methods, store, listeners.expiries, names=config.metrics_names)
-    collected = MetricsSocket(metrics, measured.text)
+    collected = MetricsSocket(
+        metrics,
+        Metrics(server.requests, custody, open_methods, store, listeners.expiries, names=config.metrics_names).text,
+    )
     units = Credentials(credentials, custody, config.credentials_wait_seconds)
     notifier = Notifier()
     supervision = Supervision(notifier, custody, store, lambda: _reload(config, custody, units))
