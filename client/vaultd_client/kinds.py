@@ -113,13 +113,20 @@ class PermissionsEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """A rule by which keys end: after `days`, `when` this holds, with this `effect`. `certain` is False for hearsay."""
+    """A rule by which keys end: after `days`, `when` this holds, with this `effect`. `certain` is False for hearsay.
+
+    The days count from CREATION, USE or EVENT; `unless_ip_bound` keys that are bound to an address are spared; `rights`,
+    where there are any, are those of which the key must have one.
+    """
 
     days: int
     when: str
     effect: str
     source: str
+    counts_from: str
     certain: bool
+    unless_ip_bound: bool
+    rights: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +225,17 @@ class Kind:
             readable_path=enum_name(kind_pb2.Kind.ReadablePath, message.readable_path, "READABLE_PATH_"),
             permissions_endpoint=PermissionsEndpoint.from_proto(endpoint) if endpoint else None,
             expiry=tuple(
-                Expiry(rule.days, rule.when, rule.effect, rule.source, rule.certain) for rule in message.expiry
+                Expiry(
+                    rule.days,
+                    rule.when,
+                    rule.effect,
+                    rule.source,
+                    enum_name(kind_pb2.Kind.CountsFrom, rule.counts_from, "COUNTS_FROM_"),
+                    rule.certain,
+                    rule.unless_ip_bound,
+                    tuple(rule.rights),
+                )
+                for rule in message.expiry
             ),
             tombstone=Tombstone(
                 enum_name(kind_pb2.Kind.TombstoneState, gone.state, "TOMBSTONE_STATE_"),

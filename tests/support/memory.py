@@ -92,14 +92,20 @@ def scan_bytes(data: bytes, wanted: Secrets, where: str = "bytes") -> list[Hit]:
 
 
 def _words(needles: list[tuple[str, str, bytes]]) -> frozenset[int]:
-    """Returns words of 8 bytes of which each occurrence of a needle has one, wherever it begins."""
-    assert min(len(needle) for _, _, needle in needles) >= 2 * _WORD - 1
+    """Returns words of 8 bytes of which each occurrence of a needle has one, wherever it begins.
+
+    Empty where a needle is too short for that: then every window is looked at.
+    """
+    if min(len(needle) for _, _, needle in needles) < 2 * _WORD - 1:
+        return frozenset()
     whole = (needle[start : start + _WORD] for _, _, needle in needles for start in range(_WORD))
     return frozenset(int.from_bytes(word, sys.byteorder) for word in whole)
 
 
 def _may_hold(data: bytes, words: frozenset[int]) -> bool:
     """Says whether it is worth looking: a hundred times faster than to look for a hundred needles."""
+    if not words:
+        return True
     with memoryview(data)[: len(data) // _WORD * _WORD] as part, part.cast("Q") as found:
         return not words.isdisjoint(found)
 

@@ -28,7 +28,16 @@ def kind_message(kind: Kind) -> pb.Kind:
     if kind.permissions_endpoint:
         made.permissions_endpoint.CopyFrom(_permissions_endpoint(kind.permissions_endpoint))
     for rule in kind.expiry:
-        made.expiry.add(days=rule.days, when=rule.when, effect=rule.effect, source=rule.source, certain=rule.certain)
+        made.expiry.add(
+            days=rule.days,
+            when=rule.when,
+            effect=rule.effect,
+            source=rule.source,
+            counts_from=f"COUNTS_FROM_{rule.counts_from.name}",
+            certain=rule.certain,
+            unless_ip_bound=rule.unless_ip_bound,
+            rights=rule.rights,
+        )
     if gone := kind.tombstone:
         made.tombstone.MergeFrom(
             pb.Kind.Tombstone(

@@ -61,6 +61,16 @@ class Kind(_message.Message):
     EVIDENCE_SAMPLE: Kind.Evidence
     EVIDENCE_THIRD_PARTY: Kind.Evidence
     EVIDENCE_LISTED: Kind.Evidence
+    class CountsFrom(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        COUNTS_FROM_UNSPECIFIED: _ClassVar[Kind.CountsFrom]
+        COUNTS_FROM_CREATION: _ClassVar[Kind.CountsFrom]
+        COUNTS_FROM_USE: _ClassVar[Kind.CountsFrom]
+        COUNTS_FROM_EVENT: _ClassVar[Kind.CountsFrom]
+    COUNTS_FROM_UNSPECIFIED: Kind.CountsFrom
+    COUNTS_FROM_CREATION: Kind.CountsFrom
+    COUNTS_FROM_USE: Kind.CountsFrom
+    COUNTS_FROM_EVENT: Kind.CountsFrom
     class TombstoneState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         TOMBSTONE_STATE_UNSPECIFIED: _ClassVar[Kind.TombstoneState]
@@ -135,18 +145,24 @@ class Kind(_message.Message):
         answer_holds_secrets: bool
         def __init__(self, requests: _Optional[_Iterable[str]] = ..., ccxt_methods: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Kind.Evidence, str]] = ..., read: _Optional[_Iterable[str]] = ..., trade: _Optional[_Iterable[str]] = ..., withdraw: _Optional[_Iterable[str]] = ..., transfer: _Optional[_Iterable[str]] = ..., ip: _Optional[_Iterable[str]] = ..., expiry: _Optional[_Iterable[str]] = ..., other: _Optional[_Iterable[str]] = ..., source: _Optional[str] = ..., whole_account: _Optional[bool] = ..., answer_holds_secrets: _Optional[bool] = ...) -> None: ...
     class Expiry(_message.Message):
-        __slots__ = ("days", "when", "effect", "source", "certain")
+        __slots__ = ("days", "when", "effect", "source", "certain", "counts_from", "unless_ip_bound", "rights")
         DAYS_FIELD_NUMBER: _ClassVar[int]
         WHEN_FIELD_NUMBER: _ClassVar[int]
         EFFECT_FIELD_NUMBER: _ClassVar[int]
         SOURCE_FIELD_NUMBER: _ClassVar[int]
         CERTAIN_FIELD_NUMBER: _ClassVar[int]
+        COUNTS_FROM_FIELD_NUMBER: _ClassVar[int]
+        UNLESS_IP_BOUND_FIELD_NUMBER: _ClassVar[int]
+        RIGHTS_FIELD_NUMBER: _ClassVar[int]
         days: int
         when: str
         effect: str
         source: str
         certain: bool
-        def __init__(self, days: _Optional[int] = ..., when: _Optional[str] = ..., effect: _Optional[str] = ..., source: _Optional[str] = ..., certain: _Optional[bool] = ...) -> None: ...
+        counts_from: Kind.CountsFrom
+        unless_ip_bound: bool
+        rights: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, days: _Optional[int] = ..., when: _Optional[str] = ..., effect: _Optional[str] = ..., source: _Optional[str] = ..., certain: _Optional[bool] = ..., counts_from: _Optional[_Union[Kind.CountsFrom, str]] = ..., unless_ip_bound: _Optional[bool] = ..., rights: _Optional[_Iterable[str]] = ...) -> None: ...
     class Tombstone(_message.Message):
         __slots__ = ("state", "note", "replaced_by")
         STATE_FIELD_NUMBER: _ClassVar[int]
