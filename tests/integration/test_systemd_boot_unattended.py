@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.booted import PASSPHRASE, PREFIX, Booted
-from tests.support.booted_vault import KEYS, main_pid, settled, unlock
+from tests.support.booted_vault import KEYS, main_pid, settled, unlock, until_active
 from tests.support.processes import until
 
 CREDENTIAL = "/etc/credstore.encrypted/vaultd-machine-slot"
@@ -33,17 +33,39 @@ StandardOutput=truncate:/run/%N.out
 [Install]
 WantedBy=multi-user.target
 """
+CLIENTLESS_BOT = """
+[Unit]
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+Restart=on-failure
+RemainAfterExit=yes
+User=botuser
+LoadCredential=main.json:/run/vaultd/credentials.sock
+ExecStart=cat %d/main.json
+StandardOutput=truncate:/run/%N.out
+
+[Install]
+WantedBy=multi-user.target
+"""
+BOTS = ["waiting", "clientless"]
 SPEED_SECONDS = 3.0
-"""From the start of user space to an unlocked vault, and to a bot that has its key."""
+"""From the start of user space to an unlocked vault, to a bot that has its key, and to a unit that has its credential."""
 
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Booted]:
-    """A booted host with a vault, a machine slot, and waiting.service: a bot that starts at boot, after the unlock."""
+    """A booted host with a vault, a machine slot, and two bots that start at boot and wait for the unlock.
+
+    waiting.service asks for its key itself, clientless.service has it fetched by systemd.
+    """
     with settled(disk=True) as made:
         made.run("vaultctl", "client", "update", "bot", "--unit=waiting.service")
         made.write("/etc/systemd/system/waiting.service", WAITING_BOT)
-        made.run("systemctl", "enable", "waiting.service")
+        made.run("vaultctl", "unit", "grant", "clientless", "main")
+        made.write("/etc/systemd/system/clientless.service", CLIENTLESS_BOT)
+        made.run("systemctl", "enable", "waiting.service", "clientless.service")
         made.run("cp", "/tmp/.config/vaultd/client.key", "/root/client.key")
         add(made)
         yield made
@@ -70,8 +92,9 @@ def settle(host: Booted) -> dict[str, Any]:
     return dict(host.vaultctl("status")["unattended"])
 
 
-def served(host: Booted) -> bool:
-    return host.show("waiting", "ActiveState") == "active"
+def served(host: Booted) -> list[str]:
+    """Returns those of the two bots that have their key."""
+    return [unit for unit in BOTS if host.show(unit, "ActiveState") == "active"]
 
 
 def since_boot(host: Booted, unit: str, name: str) -> float:
@@ -115,7 +138,7 @@ def failed(host: Booted, words: str) -> None:
     levels = {each["check"]: each for each in json.loads(host.run("vaultctl", "--json", "doctor", check=False).stdout)["findings"]}
     assert levels["unattended start"]["level"] == "warning"
     unlock(host)
-    until(lambda: served(host), 30)  # the bot that waited through all of it
+    until(lambda: served(host) == BOTS, 30)  # the bots that waited through all of it
 
 
 def test_the_slot_key_is_sealed_to_this_host_and_the_slot_is_not_the_only_one(host: Booted) -> None:
@@ -137,35 +160,37 @@ def test_a_reboot_ends_unlocked_and_serves_the_bot_without_a_person(host: Booted
     add(host)
     reboot(host)
     assert settle(host)["result"] == "ok"
-    until(lambda: served(host), 30)
-    assert json.loads(host.run("cat", "/run/waiting.out").stdout)["fields"]["secret"] == KEYS["secret"]
+    until(lambda: served(host) == BOTS, 30)
+    for unit in BOTS:
+        assert json.loads(host.run("cat", f"/run/{unit}.out").stdout)["fields"]["secret"] == KEYS["secret"]
     entry = next(each for each in host.vaultctl("audit", "show")["entries"] if each["method"] == "unlock")
     assert "(machine)" in entry["detail"]
 
 
-def test_from_boot_to_a_served_bot_it_takes_3_seconds_or_less(host: Booted) -> None:
+def test_from_boot_to_a_served_bot_and_credential_it_takes_3_seconds_or_less(host: Booted) -> None:
     add(host)
+    units = {UNIT: "InactiveEnter", "waiting": "ActiveEnter", "clientless": "ActiveEnter"}
     taken = []
     with first_in_line():
         for _ in range(3):  # other work on this host can only make it slower
             reboot(host)
-            until(lambda: served(host), 40)
-            taken.append((since_boot(host, UNIT, "InactiveEnter"), since_boot(host, "waiting", "ActiveEnter")))
-            if taken[-1][1] <= SPEED_SECONDS:
+            until(lambda: served(host) == BOTS, 40)
+            taken.append([since_boot(host, unit, name) for unit, name in units.items()])
+            if max(taken[-1]) <= SPEED_SECONDS:
                 break
         host.power.off()
     reboot(host)
-    print("seconds from boot to unlocked, and to a served bot:", taken)
-    assert min(each[1] for each in taken) <= SPEED_SECONDS, taken
+    print("seconds from boot to unlocked, to a served bot, and to a served credential:", taken)
+    assert min(max(each) for each in taken) <= SPEED_SECONDS, taken
 
 
 def test_a_reboot_without_a_machine_slot_waits_for_a_person(host: Booted) -> None:
     host.run("systemctl", "disable", UNIT)
     reboot(host)
     assert host.vaultctl("status")["unattended"] is None
-    assert (host.state(), served(host)) == ("LOCKED", False)
+    assert (host.state(), served(host)) == ("LOCKED", [])
     unlock(host)
-    until(lambda: served(host), 30)
+    until(lambda: served(host) == BOTS, 30)
     host.run("systemctl", "enable", UNIT)
 
 
@@ -214,7 +239,9 @@ def test_a_machine_slot_that_was_removed_opens_nothing(host: Booted) -> None:
 
 def test_a_try_that_hangs_is_given_up_at_its_deadline(host: Booted) -> None:
     add(host)
+    locked = main_pid(host, "vaultd-keyholder")
     host.run("vaultctl", "lock")
+    until_active(host, "vaultd-keyholder", but=locked)
     until(lambda: "serves vaultd" in host.show("vaultd-keyholder", "StatusText"), 20)
     host.write(f"/run/systemd/system/{UNIT}.service.d/deadline.conf", "[Service]\nTimeoutStartSec=2s\n")
     host.run("systemctl", "daemon-reload")
@@ -243,7 +270,7 @@ def test_a_bot_that_starts_while_locked_waits_for_the_person(host: Booted) -> No
     until(lambda: host.show("vaultd-unlocked.service", "ActiveState") == "activating", 20)
     assert host.show("waiting", "ActiveState") == "inactive"
     unlock(host)
-    until(lambda: served(host), 20)
+    until(lambda: served(host) == BOTS, 20)
 
 
 def test_systemd_asks_for_the_passphrase_and_the_answer_unlocks(host: Booted) -> None:

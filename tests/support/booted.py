@@ -59,6 +59,7 @@ class Booted:
             env={**variables, **(environment or {})},
             check=False,
             timeout=timeout,
+            start_new_session=True,  # what a command there signals as its group is never this process
         )
         if check and done.returncode:
             raise AssertionError(f"{command}: {done.returncode}\n{done.stdout}{done.stderr}\n{self.journal()}")
