@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.booted import PASSPHRASE, Booted
-from tests.support.booted_vault import settled, unlock
+from tests.support.booted_vault import settled, unlock, until_active
+from tests.support.processes import until
 
 DIRECTORY = "/var/lib/vaultd-backup"
 KEY = {"VAULTD_KEY": "/etc/vaultd/backup.key"}
@@ -82,6 +83,8 @@ def test_a_restore_starts_locked_and_suspends_though_the_keyholder_held_the_keys
     for file in ("/var/lib/vaultd/vault.db", "/var/lib/vaultd-anchor/anchor"):
         assert vault.run("stat", "--format=%U %a", file).stdout.strip() == "vaultd 600"
     assert all(each.startswith("/var/lib/vaultd") for each in done["kept"])
+    until_active(vault, "vaultd-keyholder", but=int(keyholder))  # the one that held the keys refused the store and ended
+    until(lambda: "serves vaultd" in vault.show("vaultd-keyholder", "StatusText"), 20)
     unlocked = vault.vaultctl("unlock", "--passphrase-fd=0", given=PASSPHRASE)
     assert unlocked["restored"]
     assert vault.vaultctl("reveal", "main", "--configuration=read")["fields"]
