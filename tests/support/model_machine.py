@@ -207,6 +207,14 @@ class VaultMachine(RuleBasedStateMachine):
         )
         self.probe(client=client)
 
+    @precondition(lambda self: self.unlocked and self.model.grants)
+    @rule(client=clients)
+    def confirm(self, client: str) -> None:
+        self.does(
+            "confirm", lambda: self.admin.confirm_client(self.name(client)), lambda: self.model.confirm(client)
+        )
+        self.probe(client=client)
+
     # --- who may see what -------------------------------------------------------------------------------------
 
     def reveals(self, client: str, name: str, half: str, version: int) -> None:
@@ -231,6 +239,9 @@ class VaultMachine(RuleBasedStateMachine):
     @rule(which=indexes, exchange=exchanges, half=halves)
     def reveal_what_was_granted_once(self, which: int, exchange: str, half: str) -> None:
         """Among all exchanges, halves and clients at random few reveals would be allowed, or only just not."""
+        self.reveal_what_was_granted(which, exchange, half)
+
+    def reveal_what_was_granted(self, which: int, exchange: str, half: str) -> None:
         _, client, name, granted = self.granted[which % len(self.granted)]
         self.reveals(
             client, self.name(exchange) if name == "*" else name, half if granted == "*" else granted, 0
@@ -296,7 +307,10 @@ class VaultMachine(RuleBasedStateMachine):
         if refusal and accept:
             self.house.unlock(accept_rollback=True)
             self.unlocked, self.model = True, model.copy()
+            self.model.put_back()
             self.house.found["rollback accepted"] += 1
+            for which in range(len(self.granted)):
+                self.reveal_what_was_granted(which, "a", "write")
         elif refusal:
             self.ends("kill -9")
             self.house.put(present)

@@ -5,7 +5,7 @@ and the service's comments promise it. Nothing here is shared with the daemon bu
 """
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 OK = "ok"
 ADMIN = "admin"
@@ -45,11 +45,12 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Grant:
-    """`exchange` is the number of one, or None for all; `half` is one or `*`."""
+    """`exchange` is the number of one, or None for all; `half` is one or `*`. A suspended one gives no write half."""
 
     client: str
     exchange: int | None
     half: str
+    suspended: bool = False
 
 
 @dataclass
@@ -181,6 +182,18 @@ class VaultModel:
         del self.grants[key]
         return OK
 
+    def put_back(self) -> None:
+        """An older vault was accepted: what gives a write half is suspended."""
+        self.grants = {key: replace(grant, suspended=grant.half != "read") for key, grant in self.grants.items()}
+
+    def confirm(self, client: str) -> str:
+        """Ends that for the grants of a client."""
+        if client not in self.clients:
+            return "CLIENT_NOT_FOUND"
+        own = {key: replace(grant, suspended=False) for key, grant in self.grants.items() if grant.client == client}
+        self.grants.update(own)
+        return OK
+
     # --- who may see what -------------------------------------------------------------------------------------
 
     def reveal(self, client: str, name: str, half: str, number: int = 0) -> tuple[str, dict[str, str]]:
@@ -223,7 +236,8 @@ class VaultModel:
     @staticmethod
     def _allows(grant: Grant, client: str, exchange: Exchange | None, half: str) -> bool:
         on_exchange = grant.exchange is None or (exchange is not None and grant.exchange == exchange.number)
-        return grant.client == client and on_exchange and grant.half in ("*", half)
+        on_half = grant.half in ("*", half) and not (grant.suspended and half == "write")
+        return grant.client == client and on_exchange and on_half
 
     def _connected_elsewhere(self, fields: dict[str, str], name: str | None) -> bool:
         return any(

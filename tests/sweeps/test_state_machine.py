@@ -1,8 +1,8 @@
 """A daemon that is used, locked, killed and restored at random does in every step what a model of dicts says.
 
-Steps: add, rotate, update, revoke, delete an exchange; allow, disable, enable, revoke a client; grant and take back;
-reveal by several clients; lock, unlock, restart, kill -9, and an older copy of the files put back. After every run the
-audit's chain is walked, and lists, masks, clients and grants are compared.
+Steps: add, rotate, update, revoke, delete an exchange; allow, disable, enable, revoke a client; grant, take back and
+confirm; reveal by several clients; lock, unlock, restart, kill -9, and an older copy of the files put back. After every
+run the audit's chain is walked, and lists, masks, clients and grants are compared.
 """
 
 import os
@@ -108,7 +108,7 @@ def test_the_daemon_does_what_the_model_says_full() -> None:
     assert report.found["reveal: ok"] > 0
     if runs < 200:
         return  # a sample
-    for way in ("reveal: PERMISSION_DENIED", "reveal: REQUEST_REFUSED", "restore: STORE_ROLLED_BACK"):
+    for way in ("reveal: PERMISSION_DENIED", "reveal: REQUEST_REFUSED", "restore: STORE_ROLLED_BACK", "confirm: ok"):
         assert report.found[way] > 0, way
 
 
@@ -136,10 +136,22 @@ class KeepsGrants(VaultModel):
         return VaultModel.ungrant(self.copy(), client, key)
 
 
+class NeverSuspends(VaultModel):
+    """Of a vault that goes on to give write halves after an older one was put in its place."""
+
+    def put_back(self) -> None:
+        pass
+
+
 @pytest.mark.parametrize("model", [ForgetsRotations, NeverDisables, KeepsGrants])
 def test_the_machine_finds_a_vault_that_differs_from_its_model(house: House, model: type[VaultModel]) -> None:
     with pytest.raises(AssertionError, match=r"differs? from|the vault says|another version"):
         run(house, runs=100, steps=30, seed=6, model_type=model, most_lives=0, most_locks=0)
+
+
+def test_the_machine_finds_grants_that_a_put_back_vault_has_suspended(house: House) -> None:
+    with pytest.raises(AssertionError, match="the vault says PERMISSION_DENIED, the model ok"):
+        run(house, runs=50, steps=30, seed=7, model_type=NeverSuspends, most_lives=1, most_locks=0)
 
 
 def test_the_machine_finds_an_answer_that_is_not_the_present_one(
