@@ -309,8 +309,8 @@ class VaultMachine(RuleBasedStateMachine):
             self.unlocked, self.model = True, model.copy()
             self.model.put_back()
             self.house.found["rollback accepted"] += 1
-            for which in range(len(self.granted)):
-                self.reveal_what_was_granted(which, "a", "write")
+            for each in range(len(self.granted)):
+                self.reveal_what_was_granted(each, "a", "write")
         elif refusal:
             self.ends("kill -9")
             self.house.put(present)
