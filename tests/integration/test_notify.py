@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon, new_daemon
+from tests.support.processes import children, until
 
 
 class Systemd:
@@ -70,6 +71,38 @@ def test_ready_follows_reloading_whatever_the_settings_are(
     assert daemon.client().vault().state == "UNINITIALIZED"
     if text:
         assert words in daemon.log()
+
+
+def test_a_reload_that_is_asked_for_during_another_comes_after_it(systemd: Systemd, daemon: Daemon) -> None:
+    systemd.until("READY=1")
+    daemon.initialize()
+    keyholder = daemon.keyholder_pid
+    os.kill(keyholder, signal.SIGSTOP)  # which is told the settings: the first reload waits for it
+    os.kill(daemon.pid, signal.SIGHUP)
+    systemd.until("RELOADING=1")
+    os.kill(daemon.pid, signal.SIGHUP)
+    systemd.until("WATCHDOG=1")
+    systemd.until("WATCHDOG=1")  # the loop has turned, and taken the second signal
+    os.kill(keyholder, signal.SIGCONT)
+    assert [systemd.until(each)[0] for each in ("READY=1", "RELOADING=1", "READY=1")] == ["READY=1", "RELOADING=1", "READY=1"]
+
+
+def test_a_keyholder_that_starts_while_the_settings_are_read_again_gets_the_new_ones(
+    systemd: Systemd, daemon: Daemon, tmp_path: Path
+) -> None:
+    daemon.initialize()
+    os.kill(daemon.keyholder_pid, signal.SIGKILL)
+    systemd.until("STATUS=locked")
+    until(lambda: bool(children(daemon.pid)), 20)
+    (starting,) = children(daemon.pid)
+    os.kill(starting, signal.SIGSTOP)
+    (tmp_path / "vaultd.toml").write_text("[kdf]\nmemory_kib = 81920\npasses = 3\nlanes = 4\n")
+    os.kill(daemon.pid, signal.SIGHUP)
+    systemd.until("RELOADING=1")
+    systemd.until("READY=1")
+    os.kill(starting, signal.SIGCONT)
+    assert daemon.keyholder_pid == starting
+    assert daemon.unlock().upgraded  # type: ignore[attr-defined]
 
 
 def test_the_end_is_told(systemd: Systemd, daemon: Daemon) -> None:

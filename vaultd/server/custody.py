@@ -157,6 +157,7 @@ class Custody:
                 vault_id=vault[0].row.vault_id if vault else b"",
                 identity=vault[0].row.identity if vault else b"",
             )
+            floor = self._kdf_floor
             hello = await asyncio.wait_for(
                 stub.hello(
                     {
@@ -164,11 +165,14 @@ class Custody:
                         "initialized": bool(vault),
                         "failures": failures,
                         "schema_version": SCHEMA_VERSION,
-                        "kdf_floor": _wire(self._kdf_floor),
+                        "kdf_floor": _wire(floor),
                     }
                 ),
                 KEYHOLDER_START_SECONDS,
             )
+            while floor != self._kdf_floor:  # The settings were read again meanwhile.
+                floor = self._kdf_floor
+                await stub.request("settings", _wire(floor))
             if stub.closed:
                 raise KeyholderUnavailableError
         except BaseException:

@@ -34,6 +34,7 @@ class Supervision:
         self._note = ""
         self._told = ""
         self._beating: asyncio.Task[None] | None = None
+        self._asked = False
         self._reloading: asyncio.Task[None] | None = None
 
     async def ready(self) -> None:
@@ -50,6 +51,7 @@ class Supervision:
 
     def reload(self) -> None:
         """Takes the settings in again, as SIGHUP asks."""
+        self._asked = True
         if self._reloading is None or self._reloading.done():
             self._reloading = asyncio.get_running_loop().create_task(self._reload())
 
@@ -61,6 +63,12 @@ class Supervision:
                 task.cancel()
 
     async def _reload(self) -> None:
+        # Asked again meanwhile, for settings that may have changed since, systemd waits for another READY.
+        while self._asked:
+            self._asked = False
+            await self._reload_once()
+
+    async def _reload_once(self) -> None:
         self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
         try:
             self._note = await self._apply()
