@@ -137,8 +137,8 @@ class Daemon:
         """Returns the first administrator."""
         return self.client(self.admin_key)
 
-    def initialize(self) -> None:
-        """Makes the vault; leaves it unlocked."""
+    def initialize(self, kdf: KdfParameters | None = CHEAP) -> None:
+        """Makes the vault, with a cost that vaultd chooses where `kdf` is None; leaves it unlocked."""
         key = ClientKey.generate()
         with self.unlocker() as unlocker:
             pin = unlocker.initialize(
@@ -147,7 +147,7 @@ class Daemon:
                 name="admin",
                 public_key=key.public_key,
                 uid=os.getuid(),
-                kdf=CHEAP,
+                kdf=kdf,
             )
         key.with_pin(pin).save(self.home / "admin.key")
 

@@ -50,7 +50,7 @@ STATUS_SECONDS = 5.0
 @click.option("--ask-password", is_flag=True, help="Have systemd ask: at the console, or by its agents.")
 @click.option("--slot", type=click.IntRange(min=1), help="Try this key slot only.")
 @click.option("--wait", is_flag=True, help="Wait while the vault takes no attempt; a person at a terminal always does.")
-@click.option("--accept-rollback", is_flag=True, help="Take a store that is older than its anchor: a restored backup.")
+@click.option("--accept-rollback", is_flag=True, help="Take a store that is older than its anchor; its write grants wait for client confirm.")
 @click.option("--accept-clock", is_flag=True, help="Take the host's clock where the vault's is ahead: it was wrong once.")
 @click.pass_obj
 def unlock(
