@@ -14,16 +14,16 @@ from google.protobuf.message import Message
 
 from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_service_pb2, resources_pb2, vault_service_pb2
 from vaultd_client import backups, keys, methods
-from vaultd_client.errors import InternalError, NotFoundError
+from vaultd_client.errors import InternalError, NotFoundError, invalid
 from vaultd_client.fields import FieldValues, build, configuration_name, credential_fields, need_aliases
 from vaultd_client.key_checks import KeyCheck, sealed_facts
 from vaultd_client.kinds import Kind
 from vaultd_client.methods import Method, Response
 from vaultd_client.models import Access, AuditEntry, AuditReport, Client, Exchange, Grant, Vault
 from vaultd_client.moments import timestamp
-from vaultd_client.parts import changed, invalid
 from vaultd_client.revealed import RevealedCredential
 from vaultd_client.session import Binding, Call, Session, open_call, signed_call
+from vaultd_client.updates import changed
 
 OPEN_PAGE = 500
 SEALED_PAGE = 20
@@ -131,7 +131,7 @@ def create_exchange(
     facts = {configuration_name(half): sealed_facts(checks.get(half), expires_at.get(half)) for half in configurations}
     for half, given in configurations.items():
         if configuration_name(half) in halves:
-            raise invalid(half, "is given twice")
+            raise invalid({half: "is given twice"})
         halves[configuration_name(half)] = credential_fields(given, catalogue)
 
     def body(binding: Binding) -> Message:
@@ -314,7 +314,7 @@ def why(session: Session, client: str, exchange: str, configuration: str) -> Cal
 
 def audit(session: Session, *, limit: int, client: str, exchange: str, decision: str) -> Call[tuple[AuditEntry, ...]]:
     if limit < 1:
-        raise invalid("limit", "must be 1 or more")
+        raise invalid({"limit": "must be 1 or more"})
     first = build(
         audit_service_pb2.ListAuditEntriesRequest,
         page_size=min(limit, AUDIT_PAGE),

@@ -253,6 +253,11 @@ HINTS: dict[str, str] = {
 """What to type next, for every reason."""
 
 
+def invalid(fields: Mapping[str, str], *, hint: str = "") -> InvalidError:
+    """Returns the error for fields, each with what is wrong with it; the caller raises it."""
+    return InvalidError("Invalid parameters", fields=fields, hint=hint)
+
+
 def error_for(
     reason: str,
     message: str,

@@ -6,7 +6,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from vaultd_api.v1 import resources_pb2
-from vaultd_client.errors import InvalidError
+from vaultd_client.errors import invalid
 from vaultd_client.kinds import Kind
 from vaultd_client.revealed import FIELD_NAMES
 
@@ -65,7 +65,7 @@ def credential_fields(given: FieldValues, kind: Kind | None) -> resources_pb2.Cr
         else:
             values[field] = value
     if faults:
-        raise InvalidError("Invalid parameters", fields=faults)
+        raise invalid(faults)
     extra = {name.removeprefix(_ENTRY): value for name, value in values.items() if name.startswith(_ENTRY)}
     fields = resources_pb2.CredentialFields(extra=extra)
     for name in values.keys() & set(FIELD_NAMES):
@@ -91,7 +91,7 @@ def build(message: Callable[..., Built], /, **values: object) -> Built:
     """
     faults = {name: _MISFIT for name, value in values.items() if not _fits(message, name, value)}
     if faults:
-        raise InvalidError("Invalid parameters", fields=faults)
+        raise invalid(faults)
     return message(**values)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from vaultd_api.v1.exchange_service_pb2 import SealedFields
 from vaultd_api.v1.resources_pb2 import KeyCheck as Message
-from vaultd_client.errors import InvalidError
+from vaultd_client.errors import invalid
 from vaultd_client.moments import moment, timestamp
 
 RIGHTS = ("read", "trade", "withdraw", "transfer", "ip_bound", "expires")
@@ -72,8 +72,7 @@ def sealed_facts(check: KeyCheck | None, expires_at: datetime | None) -> SealedF
         try:
             facts.check.CopyFrom(check.to_proto())
         except ValueError:
-            fields = {"check": "has a word that is none of those of a KeyCheck"}
-            raise InvalidError("Invalid parameters", fields=fields) from None
+            raise invalid({"check": "has a word that is none of those of a KeyCheck"}) from None
     if expires_at is not None:
         facts.expires_at.CopyFrom(timestamp("expires_at", expires_at))
     return facts

@@ -30,7 +30,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from vaultd_client.errors import InvalidError, KeyFileError
+from vaultd_client.errors import KeyFileError, invalid
 
 PUBLIC_PREFIX = "vaultd-client:"
 PUBLIC_KEY_BYTES = 32
@@ -178,11 +178,8 @@ def parse_public(text: str) -> bytes:
         raw = b""
     canonical = PUBLIC_PREFIX + base64.urlsafe_b64encode(raw).decode().rstrip("=")
     if len(raw) != PUBLIC_KEY_BYTES or canonical != text.strip():
-        raise InvalidError(
-            "Invalid parameters",
-            fields={"public_key": f"must be {PUBLIC_PREFIX} and 43 characters of base64url"},
-            hint="vaultctl client keygen prints it",
-        )
+        fields = {"public_key": f"must be {PUBLIC_PREFIX} and 43 characters of base64url"}
+        raise invalid(fields, hint="vaultctl client keygen prints it")
     return raw
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from vaultd_client.errors import InternalError, InvalidError
+from vaultd_client.errors import InternalError, invalid
 
 
 def moment(message: Message, field: str) -> datetime | None:
@@ -23,7 +23,7 @@ def moment(message: Message, field: str) -> datetime | None:
 def timestamp(field: str, when: datetime) -> Timestamp:
     """Returns a moment that has a time zone for a request; InvalidError names the field where it has none."""
     if when.tzinfo is None:
-        raise InvalidError("Invalid parameters", fields={field: "needs a time zone"})
+        raise invalid({field: "needs a time zone"})
     made = Timestamp()
     made.FromDatetime(when)
     return made

@@ -21,6 +21,7 @@ from vaultd_client.errors import (
     NotRunningError,
     RefusedError,
     TimedOutError,
+    invalid,
 )
 from vaultd_client.keys import PUBLIC_KEY_BYTES, Pin, parse_public
 from vaultd_client.listener import check_listener
@@ -106,7 +107,7 @@ class UnlockClient:
         """
         raw = parse_public(public_key) if isinstance(public_key, str) else public_key
         if len(raw) != PUBLIC_KEY_BYTES:
-            raise InvalidError("Invalid parameters", fields={"public_key": f"must have {PUBLIC_KEY_BYTES} bytes"})
+            raise invalid({"public_key": f"must have {PUBLIC_KEY_BYTES} bytes"})
         header = {
             "op": "initialize",
             "administrator": {"name": name, "public_key": raw.hex(), "uid": uid},
@@ -240,7 +241,7 @@ def _send(connection: socket.socket, header: dict[str, Any], secrets: Sequence[b
     try:
         text = json.dumps({**header, "secrets": [len(secret) for secret in secrets]}).encode("ascii")
     except (TypeError, ValueError):
-        raise InvalidError("Invalid parameters", fields={"header": "is not plain values"}) from None
+        raise invalid({"header": "is not plain values"}) from None
     total = sum(len(secret) for secret in secrets)
     if len(text) > MAX_HEADER_BYTES or total > MAX_SECRET_BYTES:
         raise InvalidError("the request is too large", reason="REQUEST_TOO_LARGE")

@@ -13,7 +13,7 @@ import importlib.util
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from vaultd_client.errors import InvalidError, UnsupportedError
+from vaultd_client.errors import UnsupportedError, invalid
 from vaultd_client.revealed import RevealedCredential
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def load(flavour: Flavour) -> ModuleType:
         UnsupportedError: ccxt is not installed.
     """
     if flavour not in _MODULES:
-        raise InvalidError("Invalid parameters", fields={"flavour": f"must be one of {', '.join(get_args(Flavour))}"})
+        raise invalid({"flavour": f"must be one of {', '.join(get_args(Flavour))}"})
     if importlib.util.find_spec("ccxt") is None:
         raise UnsupportedError("ccxt is not installed", reason="NOT_INSTALLED")
     return importlib.import_module(_MODULES[flavour])
@@ -109,7 +109,7 @@ def build(credential: RevealedCredential, flavour: Flavour = "sync", **options: 
         UnsupportedError: The venue is gone, or ccxt lacks the kind, its WebSockets or its environment.
     """
     if given := CREDENTIALS & options.keys():
-        raise InvalidError("Invalid parameters", fields=dict.fromkeys(sorted(given), "comes from the vault"))
+        raise invalid(dict.fromkeys(sorted(given), "comes from the vault"))
     made = _class_of(credential, flavour)(_with_default_type(credential, options))
     _switch(made, credential)
     for name, value in credential.ccxt_config().items():

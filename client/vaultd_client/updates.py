@@ -1,11 +1,11 @@
-"""What an update changes, and the error for one field."""
+"""What an update changes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
-from vaultd_client.errors import InvalidError
+from vaultd_client.errors import invalid
 from vaultd_client.fields import Built, build
 
 
@@ -19,17 +19,11 @@ def changed(
     """
     unknown = {name: f"cannot be changed; there are {', '.join(paths)}" for name in changes if name not in paths}
     if unknown or not changes:
-        fields = unknown or {"update_mask": f"nothing to change; there are {', '.join(paths)}"}
-        raise InvalidError("Invalid parameters", fields=fields)
+        raise invalid(unknown or {"update_mask": f"nothing to change; there are {', '.join(paths)}"})
     values = dict(changes)
     if "state" in values:
         state = f"STATE_{str(values['state']).upper()}"
         if state not in states.keys():  # noqa: SIM118 - the wrapper has no __contains__
-            raise invalid("state", "is no state; there are ACTIVE, DISABLED")
+            raise invalid({"state": "is no state; there are ACTIVE, DISABLED"})
         values["state"] = states.Value(state)
     return build(resource, **values)
-
-
-def invalid(field: str, text: str) -> InvalidError:
-    """Returns the error for one field; the caller raises it."""
-    return InvalidError("Invalid parameters", fields={field: text})
