@@ -7,58 +7,39 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.bots import command, running, tree
+from tests.support.bots import CCXT, ENV, PASSIVBOT, SECRETS, command, running
 from tests.support.daemon import READ_PAIR, Daemon
 from tests.support.memory import scan_files
 from tests.support.person import at_a_terminal
 from tests.support.processes import until
 from tests.support.vaultctl import MODULE, environment, vaultctl
 
-SECRETS = {"api_key": READ_PAIR["api_key"].encode(), "secret": READ_PAIR["secret"].encode()}
-CCXT = ("--for", "ccxt", "--exchange", "binance-main")
-ENV = ("--for", "env", "--exchange", "binance-main", "--allow-env")
-PASSIVBOT = ("--for", "passivbot", "--exchange", "binance-main")
-
-
-@pytest.fixture(scope="module")
-def key(shared: Daemon) -> Path:
-    """The bot's own key file: it may have the read half."""
-    path = shared.home / "run-bot.key"
-    shared.add_bot("run-bot").save(path)
-    return path
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """The directory of a bot that wants a file at a fixed path."""
-    (tmp_path / "api-keys.json").write_text('{"other": {"exchange": "bybit"}}')
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("no_bot_outlives_its_test")
 
 
 # --- what the bot gets ------------------------------------------------------------------------------------------------
 
 
-def test_the_bot_reads_its_keys_as_often_as_it_likes(shared: Daemon, key: Path) -> None:
-    with running(shared, key, CCXT, command("end", "{feed}")) as bot:
+def test_the_bot_reads_its_keys_as_often_as_it_likes(shared: Daemon, bot_key: Path) -> None:
+    with running(shared, bot_key, CCXT, command("end", "{feed}")) as bot:
         (fed,) = bot.told["fed"].values()
         assert json.loads(fed) == {"apiKey": READ_PAIR["api_key"], "secret": READ_PAIR["secret"]}
         assert bot.told["same"]
         assert bot.end() == 0
 
 
-def test_the_memory_file_cannot_be_changed(shared: Daemon, key: Path) -> None:
+def test_the_memory_file_cannot_be_changed(shared: Daemon, bot_key: Path) -> None:
     script = "import os, sys\ntry: os.write(os.open(sys.argv[1], os.O_RDWR), b'x')\nexcept OSError as e: print(e.errno)"
-    done = vaultctl(shared, "run", *CCXT, "--", sys.executable, "-c", script, "{{feed}}", key=key)
+    done = vaultctl(shared, "run", *CCXT, "--", sys.executable, "-c", script, "{{feed}}", key=bot_key)
     assert done.stdout in {"1\n", "13\n"}  # EPERM: sealed; EACCES: 0400
 
 
-def test_the_bot_is_a_client_of_its_own_in_the_audit(shared: Daemon, key: Path) -> None:
-    with running(shared, key, CCXT, command("end", "{feed}")) as bot:
+def test_the_bot_is_a_client_of_its_own_in_the_audit(shared: Daemon, bot_key: Path) -> None:
+    with running(shared, bot_key, CCXT, command("end", "{feed}")) as bot:
         bot.end()
     with shared.admin() as admin:
         (entry,) = admin.audit(limit=1, client="run-bot")
@@ -81,20 +62,20 @@ def test_several_exchanges_are_fed_at_once(vault: Daemon, tmp_path: Path) -> Non
     }
 
 
-def test_stdin_is_the_feed_and_ends(shared: Daemon, key: Path) -> None:
+def test_stdin_is_the_feed_and_ends(shared: Daemon, bot_key: Path) -> None:
     options = ("--for", "hummingbot-connect", "--exchange", "binance-main")
-    refused = vaultctl(shared, "run", *options, "--", "true", key=key)
+    refused = vaultctl(shared, "run", *options, "--", "true", key=bot_key)
     assert (refused.returncode, "no connector" in refused.stderr) == (7, True)
     script = "import sys, json; print(json.dumps([sys.stdin.read(), sys.argv[1:]]))"
-    done = vaultctl(shared, "run", *options, "--", sys.executable, "-c", script, "connect", "binance", key=key)
+    done = vaultctl(shared, "run", *options, "--", sys.executable, "-c", script, "connect", "binance", key=bot_key)
     fed, arguments = json.loads(done.stdout)
     assert json.loads(fed) == {"binance_api_key": READ_PAIR["api_key"], "binance_api_secret": READ_PAIR["secret"]}
     assert arguments == ["connect", "binance", "--keys-stdin"]
 
 
-def test_a_file_at_a_fixed_path_is_seen_by_the_bot_alone(shared: Daemon, key: Path, home: Path) -> None:
-    before = (home / "api-keys.json").read_text()
-    with running(shared, key, PASSIVBOT, command("wait", "api-keys.json"), cwd=home) as bot:
+def test_a_file_at_a_fixed_path_is_seen_by_the_bot_alone(shared: Daemon, bot_key: Path, bot_home: Path) -> None:
+    before = (bot_home / "api-keys.json").read_text()
+    with running(shared, bot_key, PASSIVBOT, command("wait", "api-keys.json"), cwd=bot_home) as bot:
         fed = json.loads(bot.told["fed"]["api-keys.json"])
         assert fed["binance-main"] == {
             "exchange": "binance",
@@ -102,37 +83,37 @@ def test_a_file_at_a_fixed_path_is_seen_by_the_bot_alone(shared: Daemon, key: Pa
             "secret": READ_PAIR["secret"],
         }
         assert fed["other"] == {"exchange": "bybit"}
-        assert (home / "api-keys.json").read_text() == before
-        assert str(home) not in Path("/proc/self/mounts").read_text()
+        assert (bot_home / "api-keys.json").read_text() == before
+        assert str(bot_home) not in Path("/proc/self/mounts").read_text()
         inside = Path(f"/proc/{bot.told['pid']}/mounts").read_text()
-        assert f"{home}/api-keys.json" in inside  # the control: the mount is there, for the bot
-        assert scan_files(home, SECRETS) == []
+        assert f"{bot_home}/api-keys.json" in inside  # the control: the mount is there, for the bot
+        assert scan_files(bot_home, SECRETS) == []
 
 
-def test_the_environment_takes_a_flag(shared: Daemon, key: Path) -> None:
-    done = vaultctl(shared, "run", *ENV[:-1], "--", "env", key=key)
+def test_the_environment_takes_a_flag(shared: Daemon, bot_key: Path) -> None:
+    done = vaultctl(shared, "run", *ENV[:-1], "--", "env", key=bot_key)
     assert done.returncode == 2
     assert "allow it: --allow-env" in done.stderr
-    allowed = vaultctl(shared, "run", *ENV, "--", "env", key=key)
+    allowed = vaultctl(shared, "run", *ENV, "--", "env", key=bot_key)
     assert f"BINANCE_MAIN_API_KEY={READ_PAIR['api_key']}" in allowed.stdout
     assert f"BINANCE_MAIN_SECRET={READ_PAIR['secret']}" in allowed.stdout
 
 
-def test_a_variable_that_holds_a_reference_gets_its_value(shared: Daemon, key: Path) -> None:
+def test_a_variable_that_holds_a_reference_gets_its_value(shared: Daemon, bot_key: Path) -> None:
     more = {"API_KEY": "vaultd://binance-main/read/api_key", "OTHER": "as it was"}
     script = "import os, json; print(json.dumps([os.environ['API_KEY'], os.environ['OTHER']]), flush=True)"
     options = ("--for", "env", "--allow-env")
-    with running(shared, key, options, [sys.executable, "-c", script], more=more, ready=False) as bot:
+    with running(shared, bot_key, options, [sys.executable, "-c", script], more=more, ready=False) as bot:
         assert bot.line() == [READ_PAIR["api_key"], "as it was"]
-    with running(shared, key, options[:-1], [sys.executable, "-c", script], more=more, ready=False) as bot:
+    with running(shared, bot_key, options[:-1], [sys.executable, "-c", script], more=more, ready=False) as bot:
         assert bot.end() == 2
 
 
-def test_a_template_is_rendered_for_the_bot(shared: Daemon, key: Path, tmp_path: Path) -> None:
+def test_a_template_is_rendered_for_the_bot(shared: Daemon, bot_key: Path, tmp_path: Path) -> None:
     template = tmp_path / "own.json.tmpl"
     template.write_text('{"keys": ["vaultd://binance-main/read/api_key", {{ vaultd://binance-main/read/secret }}]}')
     options = ("--for", "template", "--template", str(template))
-    with running(shared, key, options, command("end", "{feed}")) as bot:
+    with running(shared, bot_key, options, command("end", "{feed}")) as bot:
         (fed,) = bot.told["fed"].values()
     assert json.loads(fed) == {"keys": [READ_PAIR["api_key"], READ_PAIR["secret"]]}
 
@@ -141,37 +122,37 @@ def test_a_template_is_rendered_for_the_bot(shared: Daemon, key: Path, tmp_path:
 
 
 @pytest.mark.parametrize("more", [(), ("--exec",)], ids=["supervised", "exec"])
-def test_the_exit_code_is_the_bots(shared: Daemon, key: Path, more: tuple[str, ...]) -> None:
+def test_the_exit_code_is_the_bots(shared: Daemon, bot_key: Path, more: tuple[str, ...]) -> None:
     for code in (0, 1, 42, 255):
-        done = vaultctl(shared, "run", *CCXT, *more, "--", "sh", "-c", f"exit {code} # {{{{feed}}}}", key=key)
+        done = vaultctl(shared, "run", *CCXT, *more, "--", "sh", "-c", f"exit {code} # {{{{feed}}}}", key=bot_key)
         assert done.returncode == code
 
 
 @pytest.mark.parametrize("more", [(), ("--exec",)], ids=["supervised", "exec"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_bot_that_a_signal_ends_ends_vaultctl_so(
-    shared: Daemon, key: Path, number: signal.Signals, more: tuple[str, ...]
+    shared: Daemon, bot_key: Path, number: signal.Signals, more: tuple[str, ...]
 ) -> None:
     bot = command("wait", "{feed}")
     bot[3] = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)\n" + bot[3]  # Python's own would raise
-    with running(shared, key, (*CCXT, *more), bot) as started:
+    with running(shared, bot_key, (*CCXT, *more), bot) as started:
         started.process.send_signal(number)
         assert started.end() == -number  # a shell says 128 + number
         assert not Path(f"/proc/{started.told['pid']}").exists()
 
 
-def test_a_shell_sees_128_and_the_number(shared: Daemon, key: Path) -> None:
+def test_a_shell_sees_128_and_the_number(shared: Daemon, bot_key: Path) -> None:
     line = f"{sys.executable} -m vaultd_client.cli run --for ccxt --exchange binance-main -- sh -c 'kill -TERM $$; : {{feed}}'"
     done = subprocess.run(
-        ["sh", "-c", f"{line}; echo $?"], env=environment(shared, key), capture_output=True, text=True, check=True
+        ["sh", "-c", f"{line}; echo $?"], env=environment(shared, bot_key), capture_output=True, text=True, check=True
     )
     assert done.stdout.endswith("143\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT])
-def test_a_signal_reaches_the_bot_once(shared: Daemon, key: Path, number: signal.Signals) -> None:
+def test_a_signal_reaches_the_bot_once(shared: Daemon, bot_key: Path, number: signal.Signals) -> None:
     hears = [number.name.removeprefix("SIG"), "USR2"]
-    with running(shared, key, CCXT, command("wait", "{feed}", hears=hears)) as bot:
+    with running(shared, bot_key, CCXT, command("wait", "{feed}", hears=hears)) as bot:
         bot.process.send_signal(number)
         assert bot.line() == {"heard": number.name}
         bot.process.send_signal(signal.SIGUSR2)
@@ -183,9 +164,9 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
-def test_a_terminals_stop_and_interrupt_reach_the_bot_once(shared: Daemon, key: Path) -> None:
+def test_a_terminals_stop_and_interrupt_reach_the_bot_once(shared: Daemon, bot_key: Path) -> None:
     bot = command("wait", "{feed}", hears=["INT", "CONT"])
-    with at_a_terminal([*MODULE, "run", *CCXT, "--", *bot], environment(shared, key)) as person:
+    with at_a_terminal([*MODULE, "run", *CCXT, "--", *bot], environment(shared, bot_key)) as person:
         person.expect('"status"')
         told = json.loads(person.shown[person.shown.index('{"pid"') :].partition("\n{")[0].splitlines()[0])
         person.type("\x03", end="")
@@ -202,8 +183,8 @@ def test_a_terminals_stop_and_interrupt_reach_the_bot_once(shared: Daemon, key: 
         assert person.leave() == -signal.SIGKILL
 
 
-def test_a_service_that_is_stopped_does_not_stop_its_parent(shared: Daemon, key: Path) -> None:
-    with running(shared, key, CCXT, command("wait", "{feed}", hears=["CONT", "USR1"])) as bot:
+def test_a_service_that_is_stopped_does_not_stop_its_parent(shared: Daemon, bot_key: Path) -> None:
+    with running(shared, bot_key, CCXT, command("wait", "{feed}", hears=["CONT", "USR1"])) as bot:
         os.kill(bot.told["pid"], signal.SIGSTOP)
         until(lambda: state(bot.told["pid"]) == "T")
         bot.process.send_signal(signal.SIGUSR1)
@@ -213,56 +194,56 @@ def test_a_service_that_is_stopped_does_not_stop_its_parent(shared: Daemon, key:
         assert bot.line() == {"heard": "SIGCONT"}
 
 
-def test_under_nohup_the_bot_is_under_nohup(shared: Daemon, key: Path) -> None:
-    with running(shared, key, CCXT, command("wait", "{feed}"), prefix=["nohup"]) as bot:
+def test_under_nohup_the_bot_is_under_nohup(shared: Daemon, bot_key: Path) -> None:
+    with running(shared, bot_key, CCXT, command("wait", "{feed}"), prefix=["nohup"]) as bot:
         assert bot.told["ignored"] == ["SIGHUP"]
-    with running(shared, key, CCXT, command("wait", "{feed}")) as bot:
+    with running(shared, bot_key, CCXT, command("wait", "{feed}")) as bot:
         assert bot.told["ignored"] == []
         assert bot.told["mask"] == []
 
 
-def test_the_bot_dies_of_a_closed_pipe_as_usual(shared: Daemon, key: Path) -> None:
+def test_the_bot_dies_of_a_closed_pipe_as_usual(shared: Daemon, bot_key: Path) -> None:
     line = "grep SigIgn /proc/self/status; : {{feed}}"
-    ignored = int(vaultctl(shared, "run", *CCXT, "--", "sh", "-c", line, key=key).stdout.split()[1], 16)
+    ignored = int(vaultctl(shared, "run", *CCXT, "--", "sh", "-c", line, key=bot_key).stdout.split()[1], 16)
     assert ignored & 1 << (signal.SIGPIPE - 1) == 0
 
 
-def test_the_bot_inherits_the_descriptors_of_its_starter_and_the_feed(shared: Daemon, key: Path) -> None:
+def test_the_bot_inherits_the_descriptors_of_its_starter_and_the_feed(shared: Daemon, bot_key: Path) -> None:
     reading, writing = os.pipe()
     try:
-        with running(shared, key, CCXT, command("end", "{feed}"), pass_fds=[reading]) as bot:
+        with running(shared, bot_key, CCXT, command("end", "{feed}"), pass_fds=[reading]) as bot:
             (path,) = bot.told["fed"]
             assert bot.told["fds"] == sorted({0, 1, 2, reading, int(path.removeprefix("/dev/fd/"))})
-        with running(shared, key, ENV, command("end"), pass_fds=[reading]) as bot:
+        with running(shared, bot_key, ENV, command("end"), pass_fds=[reading]) as bot:
             assert bot.told["fds"] == [0, 1, 2, reading]
     finally:
         os.close(reading)
         os.close(writing)
 
 
-def test_a_bot_that_dies_at_once_is_told_of(shared: Daemon, key: Path) -> None:
-    done = vaultctl(shared, "run", *CCXT, "--", "sh", "-c", "echo its own words >&2; exit 3; : {{feed}}", key=key)
+def test_a_bot_that_dies_at_once_is_told_of(shared: Daemon, bot_key: Path) -> None:
+    done = vaultctl(shared, "run", *CCXT, "--", "sh", "-c", "echo its own words >&2; exit 3; : {{feed}}", key=bot_key)
     assert done.returncode == 3
     assert done.stderr.startswith("its own words\nvaultctl: sh ended with exit code 3 after 0.")
-    killed = vaultctl(shared, "run", *CCXT, "--", "sh", "-c", "kill -SEGV $$; : {{feed}}", key=key)
+    killed = vaultctl(shared, "run", *CCXT, "--", "sh", "-c", "kill -SEGV $$; : {{feed}}", key=bot_key)
     assert killed.returncode == -signal.SIGSEGV
     assert "sh was ended by SIGSEGV" in killed.stderr
-    assert vaultctl(shared, "run", *CCXT, "--", "sh", "-c", ": {{feed}}", key=key).stderr == ""
+    assert vaultctl(shared, "run", *CCXT, "--", "sh", "-c", ": {{feed}}", key=bot_key).stderr == ""
 
 
-def test_a_bot_that_was_told_to_end_is_not_told_of(shared: Daemon, key: Path) -> None:
+def test_a_bot_that_was_told_to_end_is_not_told_of(shared: Daemon, bot_key: Path) -> None:
     bot = ["sh", "-c", "trap 'exit 5' TERM; echo '{\"pid\": 0}'; while :; do sleep 0.05; done; : {feed}"]
-    with running(shared, key, CCXT, bot, ready=False) as started:
+    with running(shared, bot_key, CCXT, bot, ready=False) as started:
         started.line()
         started.process.terminate()
         assert started.end() == 5
         assert started.error() == ""
 
 
-def test_a_closed_stdin_is_no_obstacle(shared: Daemon, key: Path) -> None:
+def test_a_closed_stdin_is_no_obstacle(shared: Daemon, bot_key: Path) -> None:
     program = f"{sys.executable} -m vaultd_client.cli run --for ccxt --exchange binance-main"
     done = subprocess.run(
-        ["sh", "-c", f"{program} -- cat '{{feed}}' <&-"], env=environment(shared, key), capture_output=True, check=True
+        ["sh", "-c", f"{program} -- cat '{{feed}}' <&-"], env=environment(shared, bot_key), capture_output=True, check=True
     )
     assert json.loads(done.stdout)["secret"] == READ_PAIR["secret"]
 
@@ -299,10 +280,10 @@ def test_a_closed_stdin_is_no_obstacle(shared: Daemon, key: Path) -> None:
     ],
 )
 def test_what_cannot_be_is_said_with_what_to_type(
-    shared: Daemon, key: Path, arguments: tuple[str, ...], code: int, words: tuple[str, ...]
+    shared: Daemon, bot_key: Path, arguments: tuple[str, ...], code: int, words: tuple[str, ...]
 ) -> None:
     escaped = [each.replace("{", "{{").replace("}", "}}") for each in arguments]
-    done = vaultctl(shared, "run", *escaped, key=key)
+    done = vaultctl(shared, "run", *escaped, key=bot_key)
     assert done.returncode == code, done.stderr
     for word in words:
         assert word in done.stderr
@@ -327,7 +308,7 @@ def test_a_bot_without_a_key_of_its_own_is_told_how_to_make_one(shared: Daemon) 
 
 
 def test_where_mounts_are_forbidden_it_says_so_before_anything_is_revealed(
-    shared: Daemon, key: Path, home: Path
+    shared: Daemon, bot_key: Path, bot_home: Path
 ) -> None:
     forbidden = shutil.which("setpriv")
     if forbidden is None or os.geteuid() != 0:
@@ -335,14 +316,8 @@ def test_where_mounts_are_forbidden_it_says_so_before_anything_is_revealed(
     with shared.admin() as admin:
         before = admin.audit(limit=1)[0].sequence
     prefix = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
-    with running(shared, key, PASSIVBOT, command("wait", "api-keys.json"), cwd=home, prefix=prefix, ready=False) as bot:
+    with running(shared, bot_key, PASSIVBOT, command("wait", "api-keys.json"), cwd=bot_home, prefix=prefix, ready=False) as bot:
         assert bot.end() == 6
         assert "may have no mounts of its own" in bot.error()
     with shared.admin() as admin:
         assert "RevealCredential" not in {each.method for each in admin.audit(limit=20) if each.sequence > before}
-
-
-@pytest.fixture(autouse=True)
-def _no_bot_outlives_its_test() -> Iterator[None]:
-    yield
-    assert [pid for pid in tree(os.getpid()) if "heard" in Path(f"/proc/{pid}/cmdline").read_text()] == []

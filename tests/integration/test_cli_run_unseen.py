@@ -3,37 +3,18 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.bots import command, running, tree
+from tests.support.bots import CCXT, ENV, PASSIVBOT, SECRETS, command, running, tree
 from tests.support.daemon import READ_PAIR, Daemon
 from tests.support.gate_house import as_root
 from tests.support.memory import scan_arguments, scan_files, scan_memory
 from tests.support.processes import NOBODY, becoming, children, daemon_of, ends_within, until
 from tests.support.vaultctl import vaultctl
 
-SECRETS = {"api_key": READ_PAIR["api_key"].encode(), "secret": READ_PAIR["secret"].encode()}
-CCXT = ("--for", "ccxt", "--exchange", "binance-main")
-ENV = ("--for", "env", "--exchange", "binance-main", "--allow-env")
-PASSIVBOT = ("--for", "passivbot", "--exchange", "binance-main")
-
-
-@pytest.fixture(scope="module")
-def key(shared: Daemon) -> Path:
-    """The bot's own key file: it may have the read half."""
-    path = shared.home / "unseen-bot.key"
-    shared.add_bot("unseen-bot").save(path)
-    return path
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """The directory of a bot that wants a file at a fixed path."""
-    (tmp_path / "api-keys.json").write_text('{"other": {"exchange": "bybit"}}')
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("no_bot_outlives_its_test")
 
 
 # --- who else sees it -------------------------------------------------------------------------------------------------
@@ -47,10 +28,10 @@ def exposed(pids: list[int]) -> set[tuple[int, str]]:
 @as_root
 @pytest.mark.parametrize("options", [CCXT, PASSIVBOT], ids=["descriptor", "private file"])
 def test_no_secret_is_in_arguments_environment_log_or_parent(
-    shared: Daemon, key: Path, home: Path, options: tuple[str, ...]
+    shared: Daemon, bot_key: Path, bot_home: Path, options: tuple[str, ...]
 ) -> None:
     file = "{feed}" if options is CCXT else "api-keys.json"
-    with running(shared, key, options, command("wait", file), cwd=home) as bot:
+    with running(shared, bot_key, options, command("wait", file), cwd=bot_home) as bot:
         everybody = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
         alive = [pid for pid in everybody if Path(f"/proc/{pid}/environ").exists() and pid != os.getpid()]
         assert {bot.process.pid, bot.told["pid"]} <= set(alive)
@@ -58,7 +39,7 @@ def test_no_secret_is_in_arguments_environment_log_or_parent(
             assert scan_arguments(pid, SECRETS) == []
         assert scan_memory(bot.process.pid, SECRETS).hits == ()
         assert {hit.secret for hit in scan_memory(bot.told["pid"], SECRETS).hits} == set(SECRETS)  # the control
-        assert scan_files(home, SECRETS) == []
+        assert scan_files(bot_home, SECRETS) == []
         assert scan_files(shared.home, SECRETS) == []
         bot.process.terminate()
         bot.end()
@@ -66,14 +47,14 @@ def test_no_secret_is_in_arguments_environment_log_or_parent(
 
 
 @as_root
-def test_the_search_finds_a_secret_that_was_allowed_into_the_environment(shared: Daemon, key: Path) -> None:
-    with running(shared, key, ENV, command("wait")) as bot:
+def test_the_search_finds_a_secret_that_was_allowed_into_the_environment(shared: Daemon, bot_key: Path) -> None:
+    with running(shared, bot_key, ENV, command("wait")) as bot:
         assert exposed(tree(bot.process.pid)) == {(bot.told["pid"], "environ")}
         assert scan_memory(bot.process.pid, SECRETS).hits == ()
 
 
-def test_the_bot_leaves_no_core(shared: Daemon, key: Path) -> None:
-    done = vaultctl(shared, "run", *CCXT, "--", "sh", "-c", "ulimit -Hc; : {{feed}}", key=key)
+def test_the_bot_leaves_no_core(shared: Daemon, bot_key: Path) -> None:
+    done = vaultctl(shared, "run", *CCXT, "--", "sh", "-c", "ulimit -Hc; : {{feed}}", key=bot_key)
     assert done.stdout == "0\n"
 
 
@@ -105,10 +86,10 @@ def bot_of(options: tuple[str, ...]) -> list[str]:
 
 
 @pytest.mark.parametrize("whom", ["vaultctl", "bot", "both"])
-def test_kill_9_leaves_nothing(shared: Daemon, key: Path, home: Path, bot_options: tuple[str, ...], whom: str) -> None:
-    listed = sorted(home.rglob("*"))
-    with running(shared, key, bot_options, bot_of(bot_options), cwd=home) as bot:
-        assert left(shared, home) != []  # the control: its processes are seen
+def test_kill_9_leaves_nothing(shared: Daemon, bot_key: Path, bot_home: Path, bot_options: tuple[str, ...], whom: str) -> None:
+    listed = sorted(bot_home.rglob("*"))
+    with running(shared, bot_key, bot_options, bot_of(bot_options), cwd=bot_home) as bot:
+        assert left(shared, bot_home) != []  # the control: its processes are seen
         pidfd = os.pidfd_open(bot.told["pid"])
         for pid in {"vaultctl": [bot.process.pid], "bot": [bot.told["pid"]]}.get(
             whom, [bot.process.pid, bot.told["pid"]]
@@ -117,30 +98,30 @@ def test_kill_9_leaves_nothing(shared: Daemon, key: Path, home: Path, bot_option
         assert bot.end() == -signal.SIGKILL
         assert ends_within(pidfd, 10)  # the bot of a killed vaultctl got SIGTERM
         os.close(pidfd)
-        until(lambda: left(shared, home) == [])
-    assert sorted(home.rglob("*")) == listed
+        until(lambda: left(shared, bot_home) == [])
+    assert sorted(bot_home.rglob("*")) == listed
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.7, 0.85, 1.0])
 def test_kill_9_on_the_way_leaves_nothing(
-    shared: Daemon, key: Path, home: Path, bot_options: tuple[str, ...], share: float, duration: float
+    shared: Daemon, bot_key: Path, bot_home: Path, bot_options: tuple[str, ...], share: float, duration: float
 ) -> None:
-    listed = sorted(home.rglob("*"))
-    with running(shared, key, bot_options, bot_of(bot_options), cwd=home, ready=False) as bot:
+    listed = sorted(bot_home.rglob("*"))
+    with running(shared, bot_key, bot_options, bot_of(bot_options), cwd=bot_home, ready=False) as bot:
         pidfd = os.pidfd_open(bot.process.pid)
         ends_within(pidfd, share * duration)
         os.close(pidfd)
         bot.process.kill()
         bot.end()
-        until(lambda: left(shared, home) == [])
-    assert sorted(home.rglob("*")) == listed
+        until(lambda: left(shared, bot_home) == [])
+    assert sorted(bot_home.rglob("*")) == listed
 
 
 @pytest.fixture(scope="module")
-def duration(shared: Daemon, key: Path) -> float:
+def duration(shared: Daemon, bot_key: Path) -> float:
     """Seconds from the start of vaultctl to the bot's first word."""
     began = time.monotonic()
-    with running(shared, key, CCXT, command("wait", "{feed}")):
+    with running(shared, bot_key, CCXT, command("wait", "{feed}")):
         return time.monotonic() - began
 
 
@@ -172,9 +153,3 @@ def test_an_ordinary_user_gets_private_files_too() -> None:
             assert ends_within(pidfd, 10)
             os.close(pidfd)
         assert (home / "api-keys.json").read_text() == "{}"
-
-
-@pytest.fixture(autouse=True)
-def _no_bot_outlives_its_test() -> Iterator[None]:
-    yield
-    assert [pid for pid in tree(os.getpid()) if "heard" in Path(f"/proc/{pid}/cmdline").read_text()] == []

@@ -9,10 +9,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import READ_PAIR, Daemon
 from tests.support.processes import children
 from tests.support.vaultctl import MODULE, environment
 
+SECRETS = {"api_key": READ_PAIR["api_key"].encode(), "secret": READ_PAIR["secret"].encode()}
+"""What a bot is fed, by field."""
+CCXT = ("--for", "ccxt", "--exchange", "binance-main")
+ENV = ("--for", "env", "--exchange", "binance-main", "--allow-env")
+PASSIVBOT = ("--for", "passivbot", "--exchange", "binance-main")
 BOT = r"""
 import json, os, signal, sys, time
 heard = []
