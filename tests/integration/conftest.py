@@ -6,8 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import imports
 from tests.support.bots import tree
 from tests.support.daemon import Daemon
+
+# --- imports ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def as_found(house: Daemon) -> Iterator[None]:
+    """Every test finds the vault of its module without what others have imported: forty starts would take minutes."""
+    yield
+    imports.restore(house)
+
 
 # --- a bot of `vaultctl run` ------------------------------------------------------------------------------------------
 

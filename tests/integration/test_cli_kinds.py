@@ -1,19 +1,10 @@
 """`vaultctl kinds`, and what a person hears of a kind while adding an exchange."""
 
-from collections.abc import Iterator
 
 import pytest
 
-from tests.support.daemon import Daemon, new_daemon
+from tests.support.daemon import Daemon
 from tests.support.vaultctl import document, person_at, vaultctl
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[Daemon]:
-    with new_daemon() as daemon:
-        daemon.start()
-        daemon.initialize()
-        yield daemon
 
 
 def shown(house: Daemon, *arguments: str) -> str:

@@ -2,13 +2,13 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 import pytest
 
-from tests.support.daemon import READ_PAIR, WRITE_PAIR, Daemon, new_daemon
+from tests.support.daemon import READ_PAIR, WRITE_PAIR, Daemon
 from tests.support.refusals import refused
 from tests.support.stores import everything
 from vaultd.model import CredentialRow
@@ -17,15 +17,6 @@ from vaultd_client.models import Exchange
 
 CONNECTED = "This account is already connected!"
 SHARED = "read and write share one key pair: a bot that may only read could trade with it"
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[Daemon]:
-    """An unlocked vault for the whole module; every test takes names and keys of its own."""
-    with new_daemon() as daemon:
-        daemon.start()
-        daemon.initialize()
-        yield daemon
 
 
 def pair(name: str) -> dict[str, str]:

@@ -10,22 +10,13 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
-from tests.support.daemon import Daemon, new_daemon
+from tests.support.daemon import READ_PAIR, Daemon, new_daemon
 from tests.support.refusals import refused
 from vaultd_api.v1 import exchange_service_pb2 as pb
 from vaultd_client import VaultClient, VaultClientError, methods
 from vaultd_client.methods import Method
 from vaultd_client.models import Exchange
 from vaultd_client.session import Send, signed_call
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[Daemon]:
-    """An unlocked vault for the whole module; every test takes names of its own."""
-    with new_daemon() as daemon:
-        daemon.start()
-        daemon.initialize()
-        yield daemon
 
 
 @pytest.fixture
@@ -332,14 +323,13 @@ def test_a_reason_that_cannot_be_shown_is_refused(admin: VaultClient, reason: st
 def test_a_deleted_exchange_takes_its_grants_with_it_and_frees_its_name_and_key(
     house: Daemon, admin: VaultClient
 ) -> None:
-    create(admin, "binance-main")
     bot = house.add_bot("bot of the deleted")
     with house.client(bot) as client:
         assert client.reveal("binance-main").name == "binance-main"
         admin.delete_exchange("binance-main")
         assert refused(lambda: client.reveal("binance-main")).reason == "PERMISSION_DENIED"
         assert refused(lambda: client.get("binance-main")).reason == "EXCHANGE_NOT_FOUND"
-        again = create(admin, "binance-main")
+        again, _ = admin.create_exchange("binance-main", "binance", {"read": READ_PAIR})
         assert refused(lambda: client.reveal("binance-main")).reason == "PERMISSION_DENIED"
     (entry,) = [each for each in admin.clients() if each.name == "bot of the deleted"]
     assert entry.grants == ()

@@ -1,7 +1,6 @@
 """What an exchange said of a key: stored beside the mask, for that version alone, by who may say so; and when a key ends."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.integration.test_exchanges import create, pair, signed
-from tests.support.daemon import Daemon, new_daemon
+from tests.support.daemon import Daemon
 from tests.support.refusals import refused
 from vaultd_api.v1 import exchange_service_pb2 as pb
 from vaultd_api.v1.resources_pb2 import KeyCheck as Message
@@ -20,21 +19,6 @@ from vaultd_client.models import Credential, Exchange
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FULL = KeyCheck("YES", "ENDPOINT", "YES", "NO", "NO", "UNKNOWN", "YES", "YES", SOON)
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[Daemon]:
-    """An unlocked vault for the whole module; every test takes names of its own."""
-    with new_daemon() as daemon:
-        daemon.start()
-        daemon.initialize()
-        yield daemon
-
-
-@pytest.fixture
-def admin(house: Daemon) -> Iterator[VaultClient]:
-    with house.admin() as client:
-        yield client
 
 
 def credential(client: VaultClient, name: str, version: int = 1, half: str = "read") -> Credential:

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +32,6 @@ maQa6elWKLxk8vGyDC1+n1F3o8KU1EYimQ==
 COINBASE_NAME = "organizations/01234567-89ab-cdef-0123-456789abcdef/apiKeys/fedcba98-7654-3210-fedc-ba9876543210"
 COINBASE = {"name": COINBASE_NAME, "privateKey": P256.replace("\n", "\\n")}
 """With line ends written out, which is how Coinbase's page shows them."""
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[Daemon]:
-    with new_daemon() as daemon:
-        daemon.start()
-        daemon.initialize()
-        yield daemon
 
 
 def fields_of(kind: str) -> dict[str, str]:

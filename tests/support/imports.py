@@ -1,29 +1,17 @@
-"""What the tests of `vaultctl import` share: the files, the command, and one vault that every test finds as it was."""
+"""What the tests of `vaultctl import` share: the files, the command, and how a vault is again as it was."""
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.daemon import Daemon, new_daemon
+from tests.support.daemon import Daemon
 from tests.support.vaultctl import vaultctl
 
 DATA = Path(__file__).parents[1] / "data" / "imports"
 HUMMINGBOT = b"hummingbot password canary"
 """PASSWORD of tests/data/imports/make_encrypted.py."""
 PAIR = {"api_key": "import-key-canary-0123456789", "secret": "import-secret-canary-0123456789"}
-
-
-@contextmanager
-def opened_vault() -> Iterator[Daemon]:
-    """Yields an unlocked vault with binance-main, for a whole module: forty starts would take minutes."""
-    with new_daemon() as daemon:
-        daemon.start()
-        daemon.initialize()
-        daemon.add_exchange()
-        yield daemon
 
 
 def restore(vault: Daemon) -> None:
