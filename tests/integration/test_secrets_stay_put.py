@@ -1,9 +1,8 @@
 """Promise: a secret is in the keyholder's secret memory and in the client that asked for it, and nowhere else.
 
 Canaries go the way of every secret: as passphrase, wrong passphrase, recovery code, api key, secret, next version,
-private keys in PEM, which the keyholder parses, one that is refused. Then
-everything that another could read is searched for them: memory, arguments and environment of both processes, log,
-database, write-ahead log, anchor, audit. The controls show that the search finds what is there.
+private keys in PEM, which the keyholder parses, one that is refused. Then everything that another could read is
+searched for them: memory, arguments and environment of both processes, log, database, write-ahead log, anchor, audit. The controls show that the search finds what is there.
 """
 
 import base64
@@ -252,6 +251,7 @@ def test_no_secret_is_in_the_store_at_rest(scene: Scene, tmp_path: Path) -> None
 
 
 def test_no_secret_is_in_the_audit(scene: Scene) -> None:
+    come_to(scene, "after an unlock")
     with scene.daemon.admin() as admin:
         entries = admin.audit(limit=1_000)
     text = repr(entries).encode()
