@@ -1,6 +1,5 @@
 """Key pairs: what is shown of them, when they are the same, how versions live and die, and what no field may hold."""
 
-import hashlib
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import READ_PAIR, WRITE_PAIR, Daemon
+from tests.support.exchanges import pair
 from tests.support.refusals import refused
 from tests.support.stores import everything
 from vaultd.model import CredentialRow
@@ -17,11 +17,6 @@ from vaultd_client.models import Exchange
 
 CONNECTED = "This account is already connected!"
 SHARED = "read and write share one key pair: a bot that may only read could trade with it"
-
-
-def pair(name: str) -> dict[str, str]:
-    """Returns a key pair that looks like Binance's and that no other name has."""
-    return {field: hashlib.sha256(f"{field} of {name}".encode()).hexdigest() for field in ("api_key", "secret")}
 
 
 def create(admin: VaultClient, name: str, fields: Any, kind: str = "binance", **options: Any) -> Exchange:

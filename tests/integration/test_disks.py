@@ -3,68 +3,18 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.daemon import PASSPHRASE, Daemon
+from tests.support.disks import fill, mounted, read_only, until_full
+from tests.support.exchanges import by_name, pair
 from tests.support.paths import ends, facts
 from tests.support.processes import until
 from tests.support.refusals import refused
-from tests.support.stores import MACHINE_KEY, history
-from vaultd_client import VaultClient, VaultClientError
+from tests.support.stores import MACHINE_KEY, history, unlock
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
-
-
-def pair(name: str) -> dict[str, str]:
-    name = name.replace(" ", "-")
-    return {"api_key": f"{name}-key-0123456789abcdef", "secret": f"{name}-secret-value"}
-
-
-def unlock(daemon: Daemon) -> None:
-    daemon.unlock(MACHINE_KEY, kind="machine")
-
-
-def seen(client: VaultClient) -> dict[str, Any]:
-    return {exchange.name: exchange for exchange in client.list(everything=True)}
-
-
-@contextmanager
-def mounted(path: Path, options: str) -> Iterator[Path]:
-    """A small file system of its own at `path`."""
-    path.mkdir(mode=0o700, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "vaultd-test", path], check=True)
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "--lazy", path], check=True)
-
-
-def read_only(path: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", path], check=True)
-
-
-def fill(path: Path) -> Path:
-    """Leaves not a byte free; returns the file to delete."""
-    ballast = path / "ballast"
-    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-        while True:
-            file.write(bytes(1024))
-    return ballast
-
-
-def until_full(call: Callable[[int], object]) -> VaultClientError:
-    """Repeats a change until the disk has no room for it: the log has some pages left over from before."""
-    for number in range(200):
-        try:
-            call(number)
-        except VaultClientError as error:
-            return error
-    raise AssertionError("the disk never became full")
 
 
 @AS_ROOT
@@ -87,7 +37,7 @@ def test_a_full_disk_refuses_and_loses_nothing(daemon: Daemon) -> None:
             )
             assert refused(lambda: admin.reveal("binance-main")).reason == "STORE_FULL"
             assert admin.vault().state == unlocker.status().state == "UNLOCKED"
-            assert sorted(seen(admin)) == sorted(["binance-main", "kraken-main", *made])
+            assert sorted(by_name(admin)) == sorted(["binance-main", "kraken-main", *made])
             ballast.unlink()
             make(1000)
             assert admin.reveal("made 1000").secret == pair("made 1000")["secret"]
@@ -106,7 +56,7 @@ def test_a_full_disk_refuses_and_loses_nothing(daemon: Daemon) -> None:
         ballast.unlink()
         unlock(daemon)
         with daemon.admin() as admin:
-            assert sorted(seen(admin)) == sorted(["binance-main", "kraken-main", *made])
+            assert sorted(by_name(admin)) == sorted(["binance-main", "kraken-main", *made])
             assert admin.verify_audit().ok
         assert daemon.stop() == 0
         assert "Traceback" not in daemon.log()

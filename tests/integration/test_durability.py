@@ -11,40 +11,19 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.daemon import Daemon, new_daemon
+from tests.support.exchanges import by_name, pair
 from tests.support.paths import ends, facts
-from tests.support.stores import MACHINE_KEY, everything, history
+from tests.support.stores import everything, history, unlock
 from vaultd_client import VaultClient, VaultClientError
 
 STRANGER_UID = 65_534
 
 
-def pair(name: str) -> dict[str, str]:
-    name = name.replace(" ", "-")
-    return {"api_key": f"{name}-key-0123456789abcdef", "secret": f"{name}-secret-value"}
-
-
-def unlock(daemon: Daemon) -> None:
-    daemon.unlock(MACHINE_KEY, kind="machine")
-
-
-@pytest.fixture
-def kept(daemon: Daemon) -> Daemon:
-    """The vault of `history`, unlocked."""
-    history().new.put(daemon).start()
-    unlock(daemon)
-    return daemon
-
-
 # --- kill -9 --------------------------------------------------------------------------------------------------------
-
-
-def seen(client: VaultClient) -> dict[str, Any]:
-    return {exchange.name: exchange for exchange in client.list(everything=True)}
 
 
 STEPS: dict[str, tuple[Callable[[VaultClient], object], Callable[[VaultClient], bool]]] = {
@@ -54,7 +33,7 @@ STEPS: dict[str, tuple[Callable[[VaultClient], object], Callable[[VaultClient], 
     ),
     "update": (
         lambda admin: admin.update_exchange("made", labels={"after": "kill"}),
-        lambda admin: seen(admin)["made"].labels == {"after": "kill"},
+        lambda admin: by_name(admin)["made"].labels == {"after": "kill"},
     ),
     "rotate": (
         lambda admin: admin.rotate_credential("made", "read", pair("again")),
@@ -64,8 +43,8 @@ STEPS: dict[str, tuple[Callable[[VaultClient], object], Callable[[VaultClient], 
         lambda admin: admin.create_grant("bot", "made", "read"),
         lambda admin: any(grant.configuration == "read" for each in admin.clients() for grant in each.grants),
     ),
-    "revoke": (lambda admin: admin.revoke_exchange("made"), lambda admin: seen(admin)["made"].state == "REVOKED"),
-    "delete": (lambda admin: admin.delete_exchange("made"), lambda admin: "made" not in seen(admin)),
+    "revoke": (lambda admin: admin.revoke_exchange("made"), lambda admin: by_name(admin)["made"].state == "REVOKED"),
+    "delete": (lambda admin: admin.delete_exchange("made"), lambda admin: "made" not in by_name(admin)),
 }
 
 
@@ -109,7 +88,7 @@ def test_a_kill_among_many_writers_loses_nothing_that_was_acknowledged(kept: Dae
     kept.start()
     unlock(kept)
     with kept.admin() as admin:
-        there = set(seen(admin))
+        there = set(by_name(admin))
         assert set(acknowledged) <= there
         assert len(there) <= 2 + len(acknowledged) + len(writers), "at most one unacknowledged change for each writer"
         assert admin.verify_audit().ok

@@ -1,6 +1,5 @@
 """Exchanges as records: ids, names, times, labels, lists, states, etags; what is refused names the field at fault."""
 
-import hashlib
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,32 +10,18 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from tests.support.daemon import READ_PAIR, Daemon, new_daemon
+from tests.support.exchanges import create, pair, signed
 from tests.support.refusals import refused
 from vaultd_api.v1 import exchange_service_pb2 as pb
 from vaultd_client import VaultClient, VaultClientError, methods
 from vaultd_client.methods import Method
-from vaultd_client.models import Exchange
-from vaultd_client.session import Send, signed_call
+from vaultd_client.session import Send
 
 
 @pytest.fixture
 def stranger(house: Daemon) -> Iterator[VaultClient]:
     with house.client() as client:
         yield client
-
-
-def pair(name: str) -> dict[str, str]:
-    """Returns a key pair that looks like Binance's and that no other name has."""
-    return {field: hashlib.sha256(f"{field} of {name}".encode()).hexdigest() for field in ("api_key", "secret")}
-
-
-def create(admin: VaultClient, name: str, kind: str = "binance", **options: Any) -> Exchange:
-    return admin.create_exchange(name, kind, {"read": pair(name)}, **options)[0]
-
-
-def signed(admin: VaultClient, method: Method[Any], request: Message) -> Any:
-    """Makes a signed call with a request of our own, past what the library would refuse by itself."""
-    return admin._run(signed_call(admin._session, method, lambda _binding: request))
 
 
 def opened(client: VaultClient, method: Method[Any], request: Message) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.integration.test_exchanges import create, pair, signed
 from tests.support.daemon import Daemon
+from tests.support.exchanges import create, pair, signed
 from tests.support.refusals import refused
 from vaultd_api.v1 import exchange_service_pb2 as pb
 from vaultd_api.v1.resources_pb2 import KeyCheck as Message

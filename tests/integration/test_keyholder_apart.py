@@ -5,36 +5,22 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support import strace
 from tests.support.daemon import READ_PAIR, new_daemon
+from tests.support.exchanges import pair
 from tests.support.processes import until
-from tests.support.split import Split, revealed, split
+from tests.support.split import Split, revealed
 from vaultd_client.errors import LockedError, NotRunningError, RefusedError, UnlockError, VaultClientError
-
-
-@pytest.fixture
-def apart() -> Iterator[Split]:
-    """An unlocked vault whose keyholder is apart."""
-    with split() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def lasting() -> Iterator[Split]:
-    """One for tests that leave it unlocked: whatever they do to the server, it costs no unlock."""
-    with split() as made:
-        yield made
 
 
 def add(apart: Split, name: str) -> None:
     """Stores an exchange with a key pair that no other has."""
     with apart.admin() as admin:
-        admin.create_exchange(name, "binance", {"read": {"api_key": f"KEY-{name}-0123456789", "secret": f"of-{name}"}})
+        admin.create_exchange(name, "binance", {"read": pair(name)})
 
 
 def copy_of(apart: Split, name: str) -> Path:

@@ -2,28 +2,13 @@
 
 import os
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.support.daemon import READ_PAIR
-from tests.support.split import Split, revealed, split
+from tests.support.split import Split, revealed
 from vaultd.keyholder import protocol
-
-
-@pytest.fixture
-def apart() -> Iterator[Split]:
-    """An unlocked vault whose keyholder is apart."""
-    with split() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def lasting() -> Iterator[Split]:
-    """One for tests that leave it unlocked: whatever they do to the server, it costs no unlock."""
-    with split() as made:
-        yield made
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root: it is another user")

@@ -40,14 +40,6 @@ def opened(daemon: Daemon, value: bytes, kind: str = "passphrase", **options: ob
         return unlocker.unlock(secret(value), kind=kind, **options).slot  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def kept(daemon: Daemon) -> Daemon:
-    """The vault of `history`: slot 1 passphrase, 2 recovery code, 3 machine key. Unlocked."""
-    history().new.put(daemon).start()
-    daemon.unlock(MACHINE_KEY, kind="machine")
-    return daemon
-
-
 @pytest.fixture(scope="module")
 def standing() -> Iterator[Daemon]:
     """Such a vault for the whole module, which every test leaves as it found it."""

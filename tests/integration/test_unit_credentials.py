@@ -9,36 +9,23 @@ import json
 import os
 import select
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import pytest
 
-from tests.integration.test_disks import fill, mounted, until_full
-from tests.support.daemon import READ_PAIR, Daemon, new_daemon
+from tests.support.daemon import READ_PAIR, Daemon
+from tests.support.disks import fill, until_full
 from tests.support.gate_house import as_root
 from tests.support.memory import canary, scan_memory
 from tests.support.processes import until
 from tests.support.services import MOST, ask, asking, service_cgroup
-from tests.support.unit_scene import UnitScene, unit_scene, unlocked
+from tests.support.unit_scene import UnitScene, unit_scene
 from vaultd import config
 from vaultd.errors import ConfigInvalidError
 
 pytestmark = as_root
 STRANGER = 23_456
-
-
-@pytest.fixture(scope="module")
-def scene() -> Iterator[UnitScene]:
-    with unit_scene() as made:
-        yield made
-
-
-@pytest.fixture
-def vault(scene: UnitScene) -> UnitScene:
-    """The scene, unlocked."""
-    return unlocked(scene)
 
 
 # --- what a unit gets ----------------------------------------------------------------------------------------------
@@ -54,99 +41,99 @@ def vault(scene: UnitScene) -> UnitScene:
         ("main.freqtrade.json", {"exchange": {"name": "binance", "key": READ_PAIR["api_key"], "secret": READ_PAIR["secret"]}}),
     ],
 )
-def test_a_granted_unit_gets_the_form_that_it_asks_for(vault: UnitScene, credential: str, expected: object) -> None:
-    found = vault.ask(credential).decode()
+def test_a_granted_unit_gets_the_form_that_it_asks_for(scene: UnitScene, credential: str, expected: object) -> None:
+    found = scene.ask(credential).decode()
     assert (json.loads(found) if isinstance(expected, dict) else found) == expected
 
 
-def test_every_file_has_its_entry_in_the_audit(vault: UnitScene) -> None:
-    assert json.loads(vault.ask("main.json"))["fields"] == READ_PAIR
-    with vault.daemon.admin() as admin:
-        entry = admin.audit(limit=1, client=f"unit:{vault.unit}")[0]
-    assert (entry.method, entry.decision, entry.unit, entry.uid) == ("LoadCredential", "allow", vault.unit, 0)
+def test_every_file_has_its_entry_in_the_audit(scene: UnitScene) -> None:
+    assert json.loads(scene.ask("main.json"))["fields"] == READ_PAIR
+    with scene.daemon.admin() as admin:
+        entry = admin.audit(limit=1, client=f"unit:{scene.unit}")[0]
+    assert (entry.method, entry.decision, entry.unit, entry.uid) == ("LoadCredential", "allow", scene.unit, 0)
     assert (entry.configuration, entry.version, entry.detail) == ("read", 1, "credential main.json")
 
 
-def test_an_id_without_a_half_means_the_only_one_that_is_granted(vault: UnitScene) -> None:
-    assert json.loads(vault.ask("main.json"))["configuration"] == "read"
-    with vault.daemon.admin() as admin:
-        grant = admin.create_grant(f"unit:{vault.unit}", "main", "write")
-        assert vault.ask("main.json") == b""
-        assert vault.rules()[0] == "bad-id"
-        assert json.loads(vault.ask("main.write.json"))["configuration"] == "write"
-        admin.delete_grant(f"unit:{vault.unit}", grant.id)
-    assert json.loads(vault.ask("main.json"))["configuration"] == "read"
+def test_an_id_without_a_half_means_the_only_one_that_is_granted(scene: UnitScene) -> None:
+    assert json.loads(scene.ask("main.json"))["configuration"] == "read"
+    with scene.daemon.admin() as admin:
+        grant = admin.create_grant(f"unit:{scene.unit}", "main", "write")
+        assert scene.ask("main.json") == b""
+        assert scene.rules()[0] == "bad-id"
+        assert json.loads(scene.ask("main.write.json"))["configuration"] == "write"
+        admin.delete_grant(f"unit:{scene.unit}", grant.id)
+    assert json.loads(scene.ask("main.json"))["configuration"] == "read"
 
 
-def test_a_name_with_dots_and_blanks_is_asked_for_as_it_is_or_by_id(vault: UnitScene) -> None:
-    with vault.daemon.admin() as admin:
+def test_a_name_with_dots_and_blanks_is_asked_for_as_it_is_or_by_id(scene: UnitScene) -> None:
+    with scene.daemon.admin() as admin:
         made, _ = admin.create_exchange("my.main v2", "binance", {"read": {"api_key": canary(), "secret": canary()}})
-        grant = admin.create_grant(f"unit:{vault.unit}", "my.main v2", "read")
-        assert json.loads(vault.ask("my.main v2.json"))["name"] == "my.main v2"
-        assert json.loads(vault.ask(f"{made.id}.read.json"))["name"] == "my.main v2"
-        admin.delete_grant(f"unit:{vault.unit}", grant.id)
-    assert vault.ask("my.main v2.json") == b""
+        grant = admin.create_grant(f"unit:{scene.unit}", "my.main v2", "read")
+        assert json.loads(scene.ask("my.main v2.json"))["name"] == "my.main v2"
+        assert json.loads(scene.ask(f"{made.id}.read.json"))["name"] == "my.main v2"
+        admin.delete_grant(f"unit:{scene.unit}", grant.id)
+    assert scene.ask("my.main v2.json") == b""
 
 
-def test_names_are_served_up_to_the_107_bytes_that_a_socket_may_have(vault: UnitScene) -> None:
-    room = 107 - len(f"{'0' * 16}/unit/{vault.unit}/.read.freqtrade.json") - 1
-    with vault.daemon.admin() as admin:
+def test_names_are_served_up_to_the_107_bytes_that_a_socket_may_have(scene: UnitScene) -> None:
+    room = 107 - len(f"{'0' * 16}/unit/{scene.unit}/.read.freqtrade.json") - 1
+    with scene.daemon.admin() as admin:
         admin.create_exchange("x" * room, "binance", {"read": {"api_key": canary(), "secret": canary()}})
-        admin.create_grant(f"unit:{vault.unit}", "x" * room, "read")
-    assert json.loads(vault.ask(f"{'x' * room}.read.freqtrade.json"))["exchange"]["name"] == "binance"
+        admin.create_grant(f"unit:{scene.unit}", "x" * room, "read")
+    assert json.loads(scene.ask(f"{'x' * room}.read.freqtrade.json"))["exchange"]["name"] == "binance"
 
 
 # --- what everybody else gets ----------------------------------------------------------------------------------------
 
 
-def test_a_unit_gets_nothing_that_it_is_not_granted(vault: UnitScene) -> None:
+def test_a_unit_gets_nothing_that_it_is_not_granted(scene: UnitScene) -> None:
     for credential, rule in (
         ("main.write.json", "no-grant"),
         ("nothing.json", "no-exchange"),
         ("main.yaml", "bad-id"),
         ("main.token", "bad-form"),
     ):
-        assert vault.ask(credential) == b""
-        assert vault.rules()[0] == rule
-    assert vault.ask("main.json") != b""
+        assert scene.ask(credential) == b""
+        assert scene.rules()[0] == rule
+    assert scene.ask("main.json") != b""
 
 
-def test_a_refusal_is_more_than_systemd_takes_and_a_stranger_hears_nothing(vault: UnitScene) -> None:
-    with asking(vault.socket, "main.write.json", vault.unit, group=vault.group) as process:
+def test_a_refusal_is_more_than_systemd_takes_and_a_stranger_hears_nothing(scene: UnitScene) -> None:
+    with asking(scene.socket, "main.write.json", scene.unit, group=scene.group) as process:
         said = process.communicate(timeout=30)[0]
     assert len(said) > MOST
     assert set(said) == {0}
-    with asking(vault.socket, "", "", group=vault.group, name="somebody") as process:
+    with asking(scene.socket, "", "", group=scene.group, name="somebody") as process:
         assert process.communicate(timeout=30)[0] == b""
 
 
-def test_another_unit_gets_nothing(vault: UnitScene) -> None:
+def test_another_unit_gets_nothing(scene: UnitScene) -> None:
     with service_cgroup() as other:
-        assert ask(vault.socket, "main.json", other.name, group=other) == b""
-        assert ask(vault.socket, "vaultd-client.key", other.name, group=other) == b""
-    assert vault.ask("main.json") != b""
+        assert ask(scene.socket, "main.json", other.name, group=other) == b""
+        assert ask(scene.socket, "vaultd-client.key", other.name, group=other) == b""
+    assert scene.ask("main.json") != b""
 
 
-def test_a_process_of_root_that_is_not_in_the_unit_gets_nothing_in_its_name(vault: UnitScene) -> None:
+def test_a_process_of_root_that_is_not_in_the_unit_gets_nothing_in_its_name(scene: UnitScene) -> None:
     with service_cgroup() as other:
-        assert ask(vault.socket, "main.json", vault.unit, group=other) == b""
-    assert ask(vault.socket, "main.json", vault.unit, group=None) == b""
-    assert "unit check" in vault.daemon.log()
-    assert vault.ask("main.json") != b""
+        assert ask(scene.socket, "main.json", scene.unit, group=other) == b""
+    assert ask(scene.socket, "main.json", scene.unit, group=None) == b""
+    assert "unit check" in scene.daemon.log()
+    assert scene.ask("main.json") != b""
 
 
-def test_only_root_can_reach_the_socket_and_only_root_is_served_there(vault: UnitScene) -> None:
-    assert vault.socket.stat().st_mode & 0o777 == 0o600
-    with asking(vault.socket, "main.json", vault.unit, group=vault.group, uid=STRANGER) as process:
+def test_only_root_can_reach_the_socket_and_only_root_is_served_there(scene: UnitScene) -> None:
+    assert scene.socket.stat().st_mode & 0o777 == 0o600
+    with asking(scene.socket, "main.json", scene.unit, group=scene.group, uid=STRANGER) as process:
         assert process.communicate(timeout=30)[0] == b""
         assert process.returncode != 0
-    vault.socket.chmod(0o666)
+    scene.socket.chmod(0o666)
     try:
-        assert ask(vault.socket, "main.json", vault.unit, group=vault.group, uid=STRANGER) == b""
-        assert ask(vault.socket, "main.json", vault.unit, group=vault.group) != b""
+        assert ask(scene.socket, "main.json", scene.unit, group=scene.group, uid=STRANGER) == b""
+        assert ask(scene.socket, "main.json", scene.unit, group=scene.group) != b""
     finally:
-        vault.socket.chmod(0o600)
-    assert f"refused uid {STRANGER}" in vault.daemon.log()
+        scene.socket.chmod(0o600)
+    assert f"refused uid {STRANGER}" in scene.daemon.log()
 
 
 @pytest.mark.parametrize(
@@ -168,20 +155,20 @@ def test_only_root_can_reach_the_socket_and_only_root_is_served_there(vault: Uni
         "0123456789abcdef/unit/{unit}\n/main.json",
     ],
 )
-def test_a_name_that_systemd_does_not_make_is_nobodys(vault: UnitScene, name: str) -> None:
-    assert ask(vault.socket, "", "", group=vault.group, name=name.format(unit=vault.unit)) == b""
-    good = f"0123456789abcdef/unit/{vault.unit}/main.json"
-    assert ask(vault.socket, "", "", group=vault.group, name=good) != b""
+def test_a_name_that_systemd_does_not_make_is_nobodys(scene: UnitScene, name: str) -> None:
+    assert ask(scene.socket, "", "", group=scene.group, name=name.format(unit=scene.unit)) == b""
+    good = f"0123456789abcdef/unit/{scene.unit}/main.json"
+    assert ask(scene.socket, "", "", group=scene.group, name=good) != b""
 
 
 # --- waiting -------------------------------------------------------------------------------------------------------
 
 
-def test_a_start_waits_for_the_unlock(vault: UnitScene) -> None:
-    vault.daemon.lock()
-    with asking(vault.socket, "main.json", vault.unit, group=vault.group) as process:
+def test_a_start_waits_for_the_unlock(scene: UnitScene) -> None:
+    scene.daemon.lock()
+    with asking(scene.socket, "main.json", scene.unit, group=scene.group) as process:
         assert not select.select([_output(process)], [], [], 1.5)[0]
-        vault.daemon.unlock()
+        scene.daemon.unlock()
         assert json.loads(process.communicate(timeout=30)[0])["fields"] == READ_PAIR
 
 
@@ -190,10 +177,10 @@ def _output(process: "subprocess.Popen[bytes]") -> IO[bytes]:
     return process.stdout
 
 
-def held(vault: UnitScene) -> str:
+def held(scene: UnitScene) -> str:
     """Returns the server's end of the connection that asks for the unit, as /proc names it; empty until it was accepted."""
     lines = subprocess.run(["ss", "--unix", "--no-header"], capture_output=True, text=True, check=True).stdout.splitlines()
-    inodes = [line.split()[-1] for line in lines if f"/unit/{vault.unit}/" in line]
+    inodes = [line.split()[-1] for line in lines if f"/unit/{scene.unit}/" in line]
     return f"socket:[{inodes[0]}]" if inodes and inodes[0] != "0" else ""
 
 
@@ -205,26 +192,26 @@ def sockets(daemon: Daemon) -> list[str]:
     return found
 
 
-def test_a_held_connection_is_closed_when_its_peer_hangs_up(vault: UnitScene) -> None:
-    vault.daemon.lock()
-    process = asking(vault.socket, "main.json", vault.unit, group=vault.group)
-    until(lambda: held(vault) in sockets(vault.daemon), 20)
-    end = held(vault)
+def test_a_held_connection_is_closed_when_its_peer_hangs_up(scene: UnitScene) -> None:
+    scene.daemon.lock()
+    process = asking(scene.socket, "main.json", scene.unit, group=scene.group)
+    until(lambda: held(scene) in sockets(scene.daemon), 20)
+    end = held(scene)
     process.kill()
     process.communicate()
-    until(lambda: end not in sockets(vault.daemon))
+    until(lambda: end not in sockets(scene.daemon))
 
 
-def test_units_that_wait_do_not_spin_the_server(vault: UnitScene) -> None:
+def test_units_that_wait_do_not_spin_the_server(scene: UnitScene) -> None:
     """systemd shuts its side at once, which a naive server takes for something to read, for ever."""
-    vault.daemon.lock()
-    with asking(vault.socket, "main.json", vault.unit, group=vault.group) as process:
-        until(lambda: held(vault) in sockets(vault.daemon), 20)
+    scene.daemon.lock()
+    with asking(scene.socket, "main.json", scene.unit, group=scene.group) as process:
+        until(lambda: held(scene) in sockets(scene.daemon), 20)
         assert not select.select([_output(process)], [], [], 1.0)[0]
-        before = _ticks(vault.daemon.pid)
+        before = _ticks(scene.daemon.pid)
         assert not select.select([_output(process)], [], [], 2.0)[0]
-        assert _ticks(vault.daemon.pid) - before < 50  # half a second of two
-        vault.daemon.unlock()
+        assert _ticks(scene.daemon.pid) - before < 50  # half a second of two
+        scene.daemon.unlock()
         assert json.loads(process.communicate(timeout=30)[0])["fields"] == READ_PAIR
 
 
@@ -237,39 +224,33 @@ def _ticks(pid: int) -> int:
 
 
 def test_no_entry_in_the_audit_no_file() -> None:
-    with new_daemon() as daemon, service_cgroup() as group, mounted(daemon.data, "size=640k,mode=0700"):
-        daemon.environment["VAULTD_CREDENTIALS_SOCKET"] = str(daemon.runtime / "credentials.sock")
-        daemon.start()
-        daemon.initialize()
-        daemon.add_exchange("main")
-        unit = UnitScene(daemon, group)
-        with daemon.admin() as admin:
-            admin.create_grant(f"unit:{unit.unit}", "main", "read")
-            assert unit.ask("main.json") != b""
-            ballast = fill(daemon.data)
+    with unit_scene("size=640k,mode=0700") as scene:
+        with scene.daemon.admin() as admin:
+            assert scene.ask("main.json") != b""
+            ballast = fill(scene.daemon.data)
             assert until_full(lambda _: admin.reveal("main")).reason == "STORE_FULL"
-            assert unit.ask("main.json") == b""
-            assert unit.ask("vaultd-client.key") == b""
-            assert f"{unit.unit} gets no credential main.json: " in daemon.log()
+            assert scene.ask("main.json") == b""
+            assert scene.ask("vaultd-client.key") == b""
+            assert f"{scene.unit} gets no credential main.json: " in scene.daemon.log()
             ballast.unlink()
             assert admin.create_exchange("other", "binance", {"read": {"api_key": canary(), "secret": canary()}})
-            assert unit.ask("main.json") != b""
-        daemon.stop()
+            assert scene.ask("main.json") != b""
+        scene.daemon.stop()
 
 
-def test_the_server_never_holds_what_a_unit_gets(vault: UnitScene) -> None:
+def test_the_server_never_holds_what_a_unit_gets(scene: UnitScene) -> None:
     secrets = {"api key": canary(), "secret": canary()}
-    with vault.daemon.admin() as admin:
+    with scene.daemon.admin() as admin:
         admin.create_exchange("held", "binance", {"read": {"api_key": secrets["api key"], "secret": secrets["secret"]}})
-        admin.create_grant(f"unit:{vault.unit}", "held", "read")
+        admin.create_grant(f"unit:{scene.unit}", "held", "read")
     wanted = {name: value.encode() for name, value in secrets.items()}
     for credential in ("held.json", "held.env", "held.ccxt.json", "held.freqtrade.json", "held.secret"):
         for _ in range(5):
-            assert wanted["secret"] in vault.ask(credential)
-    key = vault.ask("vaultd-client.key")
+            assert wanted["secret"] in scene.ask(credential)
+    key = scene.ask("vaultd-client.key")
     wanted["client key"] = key.partition(b"-----BEGIN PRIVATE KEY-----\n")[2].partition(b"\n")[0]
-    assert not scan_memory(vault.daemon.pid, wanted).hits
-    assert not scan_memory(vault.daemon.keyholder_pid, wanted).hits
+    assert not scan_memory(scene.daemon.pid, wanted).hits
+    assert not scan_memory(scene.daemon.keyholder_pid, wanted).hits
     assert {hit.secret for hit in scan_memory(os.getpid(), wanted).hits} == set(wanted)  # the search finds what is there
 
 

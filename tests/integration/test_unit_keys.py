@@ -1,8 +1,6 @@
 """Promises of the client key that a unit is given for one run: it works in that unit, and as long as that runs."""
 
-from collections.abc import Iterator
 
-import pytest
 
 from tests.support.daemon import READ_PAIR
 from tests.support.gate_house import as_root
@@ -10,57 +8,45 @@ from tests.support.memory import canary
 from tests.support.processes import until
 from tests.support.services import service_cgroup
 from tests.support.split import split
-from tests.support.unit_scene import UnitScene, unit_scene, unlocked
+from tests.support.unit_scene import UnitScene
 from vaultd_client import ClientKey
 
 pytestmark = as_root
 
 
-@pytest.fixture(scope="module")
-def scene() -> Iterator[UnitScene]:
-    with unit_scene() as made:
-        yield made
-
-
-@pytest.fixture
-def vault(scene: UnitScene) -> UnitScene:
-    """The scene, unlocked."""
-    return unlocked(scene)
-
-
-def test_a_unit_gets_a_client_key_that_works_in_it_alone(vault: UnitScene) -> None:
-    key = vault.mint()
-    loaded, admin = ClientKey.load(key), vault.daemon.admin_key
+def test_a_unit_gets_a_client_key_that_works_in_it_alone(scene: UnitScene) -> None:
+    key = scene.mint()
+    loaded, admin = ClientKey.load(key), scene.daemon.admin_key
     assert loaded.vault == admin.vault
-    assert loaded.public_key != ClientKey.load(vault.mint()).public_key
-    key = vault.mint()
-    assert vault.reveal(key, vault.group) == READ_PAIR["secret"]
+    assert loaded.public_key != ClientKey.load(scene.mint()).public_key
+    key = scene.mint()
+    assert scene.reveal(key, scene.group) == READ_PAIR["secret"]
     with service_cgroup() as other:
-        assert vault.reveal(key, other) == "REQUEST_REFUSED"
-    assert vault.reveal(key, None) == "REQUEST_REFUSED"
+        assert scene.reveal(key, other) == "REQUEST_REFUSED"
+    assert scene.reveal(key, None) == "REQUEST_REFUSED"
 
 
-def test_the_key_of_the_start_before_is_worth_nothing(vault: UnitScene) -> None:
-    old = vault.mint()
-    assert vault.reveal(old, vault.group) == READ_PAIR["secret"]
-    new = vault.mint()
-    assert vault.reveal(old, vault.group) == "REQUEST_REFUSED"
-    assert vault.reveal(new, vault.group) == READ_PAIR["secret"]
+def test_the_key_of_the_start_before_is_worth_nothing(scene: UnitScene) -> None:
+    old = scene.mint()
+    assert scene.reveal(old, scene.group) == READ_PAIR["secret"]
+    new = scene.mint()
+    assert scene.reveal(old, scene.group) == "REQUEST_REFUSED"
+    assert scene.reveal(new, scene.group) == READ_PAIR["secret"]
 
 
-def test_the_key_does_not_survive_a_lock(vault: UnitScene) -> None:
-    key = vault.mint()
-    assert vault.reveal(key, vault.group) == READ_PAIR["secret"]
-    vault.daemon.lock()
-    vault.daemon.unlock()
-    assert vault.reveal(key, vault.group) == "REQUEST_REFUSED"
+def test_the_key_does_not_survive_a_lock(scene: UnitScene) -> None:
+    key = scene.mint()
+    assert scene.reveal(key, scene.group) == READ_PAIR["secret"]
+    scene.daemon.lock()
+    scene.daemon.unlock()
+    assert scene.reveal(key, scene.group) == "REQUEST_REFUSED"
 
 
-def test_the_key_ends_when_the_units_control_group_does(vault: UnitScene) -> None:
+def test_the_key_ends_when_the_units_control_group_does(scene: UnitScene) -> None:
     with service_cgroup() as group:
-        with vault.daemon.admin() as admin:
+        with scene.daemon.admin() as admin:
             admin.create_grant(f"unit:{group.name}", "main", "read")
-        other = UnitScene(vault.daemon, group)
+        other = UnitScene(scene.daemon, group)
         key = other.mint()
         assert other.reveal(key, group) == READ_PAIR["secret"]
         group.rmdir()
@@ -69,10 +55,10 @@ def test_the_key_ends_when_the_units_control_group_does(vault: UnitScene) -> Non
         assert other.reveal(other.mint(), group) == READ_PAIR["secret"]
 
 
-def test_the_key_has_the_grants_of_the_unit_and_nothing_of_an_administrator(vault: UnitScene) -> None:
+def test_the_key_has_the_grants_of_the_unit_and_nothing_of_an_administrator(scene: UnitScene) -> None:
     with service_cgroup() as group:
-        other = UnitScene(vault.daemon, group)
-        with vault.daemon.admin() as admin:
+        other = UnitScene(scene.daemon, group)
+        with scene.daemon.admin() as admin:
             grant = admin.create_grant(f"unit:{group.name}", "main", "read")
             key = other.mint()
             assert other.reveal(key, group) == READ_PAIR["secret"]

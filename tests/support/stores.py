@@ -71,6 +71,11 @@ class History:
     new: Files
 
 
+def unlock(daemon: Daemon) -> None:
+    """Unlocks a vault of `history`, without Argon2id."""
+    daemon.unlock(MACHINE_KEY, kind="machine")
+
+
 @cache
 def history() -> History:
     """Returns the two moments; made once per test run."""

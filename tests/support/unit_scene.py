@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.daemon import Daemon, new_daemon
+from tests.support.disks import mounted
 from tests.support.services import ask, service_cgroup
 
 REVEAL = """
@@ -66,9 +67,16 @@ class UnitScene:
 
 
 @contextmanager
-def unit_scene() -> Iterator[UnitScene]:
-    """Yields an unlocked daemon, and a unit that is granted the read half of `main`."""
-    with new_daemon() as daemon, service_cgroup() as group:
+def unit_scene(options: str = "") -> Iterator[UnitScene]:
+    """Yields an unlocked daemon, and a unit that is granted the read half of `main`.
+
+    Args:
+        options: Those of mount(8) for a small file system of the store's own; empty for none.
+    """
+    with ExitStack() as closing:
+        daemon, group = closing.enter_context(new_daemon()), closing.enter_context(service_cgroup())
+        if options:
+            closing.enter_context(mounted(daemon.data, options))
         daemon.environment["VAULTD_CREDENTIALS_SOCKET"] = str(daemon.runtime / "credentials.sock")
         daemon.start()
         daemon.initialize()
