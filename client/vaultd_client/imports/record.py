@@ -81,7 +81,7 @@ def new(vault_id: bytes, source: str, form: str, stamps: dict[str, Stamp]) -> Re
     """Returns the record of an import that begins."""
     now = datetime.now(UTC)
     name = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    return Record(name, now.isoformat(timespec="seconds"), vault_id.hex(), source, form, stamps)
+    return Record(name, now.isoformat(timespec="microseconds"), vault_id.hex(), source, form, stamps)
 
 
 def load(name: str) -> Record | None:
@@ -118,11 +118,12 @@ def load(name: str) -> Record | None:
 def of_vault(vault_id: bytes) -> list[Record]:
     """Returns the records of one vault, the newest first."""
     try:
-        found = sorted(path.stem for path in _directory().iterdir() if path.suffix == ".json")
+        found = [path.stem for path in _directory().iterdir() if path.suffix == ".json"]
     except FileNotFoundError:
         return []
-    records = [load(name) for name in reversed(found) if _ID.fullmatch(name)]
-    return [each for each in records if each and each.vault_id == vault_id.hex()]
+    records = [load(name) for name in found if _ID.fullmatch(name)]
+    own = [each for each in records if each and each.vault_id == vault_id.hex()]
+    return sorted(own, key=lambda each: each.time, reverse=True)  # ids are by the second, and imports may be faster
 
 
 def _directory() -> Path:
