@@ -20,7 +20,6 @@ import os
 import re
 import stat
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,6 +30,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from vaultd_client.errors import KeyFileError, invalid
+from vaultd_client.files import write_whole
 
 PUBLIC_PREFIX = "vaultd-client:"
 PUBLIC_KEY_BYTES = 32
@@ -134,7 +134,7 @@ class ClientKey:
         content = bytearray(self._file_text())
         try:
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_private(target, content, overwrite=overwrite)
+            write_whole(target, content, overwrite=overwrite)
         except FileExistsError as error:
             raise KeyFileError(f"{target} exists", hint="choose another path, or overwrite it on purpose") from error
         except OSError as error:
@@ -237,51 +237,3 @@ def _parse(content: bytearray, path: str | os.PathLike[str]) -> ClientKey:
 
 def _unusable(path: str | os.PathLike[str], what: str, hint: str) -> KeyFileError:
     return KeyFileError(f"the key file {os.fspath(path)} {what}", hint=hint)
-
-
-def write_private(target: Path, content: bytearray, *, overwrite: bool = False) -> None:
-    """Writes a file that only this user may read, synced: whole or not at all.
-
-    Args:
-        target: Path of the file, in a directory that is there.
-        content: What it holds.
-        overwrite: True replaces a file that is there, in one step.
-
-    Raises:
-        FileExistsError: It is there, and `overwrite` is false.
-        OSError: It cannot be written.
-    """
-    if overwrite:
-        scratch = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
-        _write_new(scratch, content, move_to=target)
-    else:
-        _write_new(target, content)
-    _sync_directory(target.parent)
-
-
-def _write_new(path: Path, content: bytearray, move_to: Path | None = None) -> None:
-    """Writes a file that is not there yet; nothing of it stays where a step fails."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            os.fchmod(descriptor, 0o600)
-            view = memoryview(content)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if move_to is not None:
-            path.replace(move_to)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            path.unlink()
-        raise
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

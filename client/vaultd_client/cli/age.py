@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from vaultd_client.backups import invalid
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
+from vaultd_client.files import write_whole
 
 MARKS = (b"age-encryption.org/v1", b"-----BEGIN AGE ENCRYPTED FILE")
 """How a file in age's format begins, and its form in letters."""
@@ -67,10 +68,7 @@ def make_identity(path: Path) -> str:
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     text = f"# created: {made}\n# public key: {public}\n{identity}\n"
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        write_whole(path, text.encode())
     except OSError as error:
         raise Failure(f"{path}: {os.strerror(error.errno or 0)}", "name a file that does not exist yet") from None
     return public

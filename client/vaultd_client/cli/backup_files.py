@@ -11,6 +11,7 @@ from typing import BinaryIO
 from vaultd_client.backups import Manifest
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
+from vaultd_client.files import sync_directory
 
 _NAME = "vaultd-{vault}-{time}-{generation}.backup{age}"
 
@@ -65,11 +66,7 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
         finally:
             with suppress(FileNotFoundError):
                 scratch.unlink()
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(path.parent)
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:

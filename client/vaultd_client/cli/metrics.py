@@ -9,6 +9,7 @@ from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.session import Command, Session
 from vaultd_client.errors import NotRunningError, TimedOutError
+from vaultd_client.files import write_whole
 from vaultd_client.metrics import read
 
 _DOWN = "# HELP vaultd_up 1 where vaultd answers.\n# TYPE vaultd_up gauge\nvaultd_up 0\n"
@@ -37,18 +38,9 @@ def metrics(session: Session, *, textfile: Path | None) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Writes a file by way of one beside it; the collector reads *.prom, and so never half of it."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    """Writes a file whole; the collector reads *.prom, and so never half of it."""
     try:
-        try:
-            # Exclusively: in a directory of others, a file that lies there already is not ours to write.
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "w", encoding="utf-8") as file:
-                file.write(text)
-                os.fchmod(file.fileno(), 0o644)  # whatever the umask: node_exporter is another user
-            fresh.replace(path)
-        except BaseException:
-            fresh.unlink(missing_ok=True)
-            raise
+        write_whole(path, text.encode(), overwrite=True, mode=0o644)  # node_exporter is another user
     except OSError as error:
         problem = os.strerror(error.errno or 0).lower()
         hint = "name a file in a directory that this user may write"

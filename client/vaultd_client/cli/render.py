@@ -12,7 +12,7 @@ from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.revealing import Revealer, template
 from vaultd_client.cli.session import Command, Session
-from vaultd_client.keys import write_private
+from vaultd_client.files import write_whole
 
 _OTHERS = 0o077
 _MEMORY = frozenset({"tmpfs", "ramfs"})
@@ -52,7 +52,7 @@ def render(session: Session, *, path: str, output: Path | None, form: str | None
         session.terminal.plaintext(rendered, end="")
         return
     try:
-        write_private(output, bytearray(rendered, "utf-8"), overwrite=True)
+        write_whole(output, bytearray(rendered, "utf-8"), overwrite=True)
     except OSError as error:
         raise _refused(output, f"cannot be written: {error.strerror}", "choose another path") from None
     if _file_system(output) not in _MEMORY:

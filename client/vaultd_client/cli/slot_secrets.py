@@ -17,6 +17,7 @@ from vaultd_client.cli.parsing import DESCRIPTOR
 from vaultd_client.cli.secrets_in import line_from, machine_key_from, wipe, wiped
 from vaultd_client.cli.terminal import Terminal
 from vaultd_client.errors import InvalidError
+from vaultd_client.files import write_whole
 
 MIN_PASSPHRASE_BYTES = 8
 """NIST SP 800-63B, section 5.1.1.2. The keyholder checks it too; here it spares a person the second typing."""
@@ -155,12 +156,7 @@ def new_machine_key(terminal: Terminal, descriptor: int | None, path: Path | Non
         raise Failure("a machine slot needs a key", "add --new-key-file PATH, which makes one")
     key = bytearray(secrets.token_bytes(MACHINE_KEY_BYTES))
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(file, key)
-            os.fsync(file)
-        finally:
-            os.close(file)
+        write_whole(path, key)
     except OSError as error:
         raise Failure(f"{path}: {os.strerror(error.errno or 0)}", "name a file that does not exist yet") from None
     terminal.note(f"The machine key is in {path}. Whoever reads it can unlock the vault.")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
+from vaultd_client.files import write_whole
 
 MARK = "# Written by vaultctl system install. Yours are drop-ins: systemctl edit "
 TARGETS = {
@@ -65,14 +66,7 @@ class File:
     def write(self) -> None:
         """Puts it in place, whole or not at all."""
         self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        fresh = self.path.with_name(f".{self.path.name}.new")
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="utf-8") as file:
-            file.write(self.text)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)  # whatever the umask
-            os.fsync(file.fileno())
-        fresh.rename(self.path)
+        write_whole(self.path, self.text.encode(), overwrite=True, mode=0o644)
 
 
 def files() -> list[File]:

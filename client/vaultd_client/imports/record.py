@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vaultd_client import paths
 from vaultd_client.errors import InvalidError
+from vaultd_client.files import write_whole
 from vaultd_client.imports.source import Stamp
 
 VERSION = 1
@@ -56,14 +57,7 @@ class Record:
         path = _path(self.id)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            scratch = path.with_suffix(".new")
-            descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
-            os.replace(scratch, path)
-            _sync_directory(path.parent)
+            write_whole(path, content, overwrite=True)
         except OSError as error:
             reason = os.strerror(error.errno or 0)
             hint = "without it the import could not be undone; make room or set XDG_STATE_HOME"
@@ -132,11 +126,3 @@ def _directory() -> Path:
 
 def _path(name: str) -> Path:
     return _directory() / f"{name}.json"
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
