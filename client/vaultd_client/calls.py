@@ -18,9 +18,9 @@ from vaultd_client.errors import InternalError, NotFoundError, invalid
 from vaultd_client.fields import FieldValues, build, configuration_name, credential_fields, need_aliases
 from vaultd_client.key_checks import KeyCheck, sealed_facts
 from vaultd_client.kinds import Kind
+from vaultd_client.messages import timestamp
 from vaultd_client.methods import Method, Response
 from vaultd_client.models import Access, AuditEntry, AuditReport, Client, Exchange, Grant, Vault
-from vaultd_client.moments import timestamp
 from vaultd_client.revealed import RevealedCredential
 from vaultd_client.session import Binding, Call, Session, open_call, signed_call
 from vaultd_client.updates import changed

@@ -1,13 +1,12 @@
 """What a client records of a key pair after asking the exchange, and what the vault gives back of it."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from vaultd_api.v1.exchange_service_pb2 import SealedFields
 from vaultd_api.v1.resources_pb2 import KeyCheck as Message
 from vaultd_client.errors import invalid
-from vaultd_client.moments import moment, timestamp
+from vaultd_client.messages import enum_name, moment, timestamp
 
 RIGHTS = ("read", "trade", "withdraw", "transfer", "ip_bound", "expires")
 """What a check answers with YES, NO or UNKNOWN."""
@@ -36,10 +35,10 @@ class KeyCheck:
     @classmethod
     def from_proto(cls, message: Message) -> "KeyCheck":
         """Builds it from the message of that name."""
-        answers = {name: _word(Message.Answer.items(), getattr(message, name), "ANSWER_") for name in RIGHTS}
+        answers = {name: enum_name(Message.Answer, getattr(message, name), "ANSWER_") for name in RIGHTS}
         return cls(
-            works=_word(Message.Answer.items(), message.works, "ANSWER_"),
-            means=_word(Message.Means.items(), message.means, "MEANS_"),
+            works=enum_name(Message.Answer, message.works, "ANSWER_"),
+            means=enum_name(Message.Means, message.means, "MEANS_"),
             expires_at=moment(message, "expires_at"),
             problem=message.problem,
             checked_at=moment(message, "checked_at"),
@@ -54,11 +53,6 @@ class KeyCheck:
         if self.expires_at is not None:
             made.expires_at.FromDatetime(self.expires_at)
         return made
-
-
-def _word(names: Iterable[tuple[str, int]], number: int, prefix: str) -> str:
-    """Returns the name of an enum's value without its prefix; of a newer daemon's the number."""
-    return next((name.removeprefix(prefix) for name, value in names if value == number), str(number))
 
 
 def sealed_facts(check: KeyCheck | None, expires_at: datetime | None) -> SealedFields:

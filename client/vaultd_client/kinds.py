@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vaultd_api.v1 import kind_pb2
-from vaultd_client.models import enum_name
+from vaultd_client.messages import enum_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,17 +254,18 @@ class Kind:
         Case and punctuation do not count. A field's own name goes before any alias: `password` is the login's where the
         kind has one, and ccxt's name of the passphrase elsewhere.
         """
-        wanted = _folded(name)
+        wanted = folded(name)
         for field in self.fields:
-            if _folded(field.name) == wanted:
+            if folded(field.name) == wanted:
                 return field.name
-        return next((field.name for field in self.fields if wanted in map(_folded, field.aliases)), None)
+        return next((field.name for field in self.fields if wanted in map(folded, field.aliases)), None)
 
     def called(self, name: str) -> bool:
         """Says whether `name` is part of one of its names, without regard to case and punctuation."""
-        wanted = _folded(name)
-        return any(wanted in _folded(each) for each in (self.kind, self.display_name, *self.aliases, *self.old_names))
+        wanted = folded(name)
+        return any(wanted in folded(each) for each in (self.kind, self.display_name, *self.aliases, *self.old_names))
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """Returns a name without case and punctuation, to compare by."""
     return "".join(letter for letter in name.casefold() if letter.isalnum())

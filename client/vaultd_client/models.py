@@ -8,17 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
-
 from vaultd_api.v1 import audit_service_pb2, client_service_pb2, resources_pb2, vault_service_pb2
 from vaultd_client.key_checks import KeyCheck
-from vaultd_client.moments import moment
-
-
-def enum_name(wrapper: EnumTypeWrapper, number: int, prefix: str = "STATE_") -> str:
-    """Returns the name of an enum's value without its prefix; of a value that this client does not know, its number."""
-    descriptor = wrapper.DESCRIPTOR.values_by_number.get(number)
-    return str(number) if descriptor is None else descriptor.name.removeprefix(prefix)
+from vaultd_client.messages import enum_name, moment
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from enum import StrEnum
 
 from vaultd_client import Kind
 from vaultd_client.client import VaultClient
-from vaultd_client.errors import ExistsError, InvalidError, NotFoundError
+from vaultd_client.errors import ExistsError, InvalidError, NotFoundError, invalid
 from vaultd_client.fields import EXTRA
 from vaultd_client.imports.found import WRITE, Entry, LeftOut, Reading
-from vaultd_client.imports.words import folded
+from vaultd_client.kinds import folded
 from vaultd_client.models import Exchange
 from vaultd_client.revealed import FIELD_NAMES
 
@@ -205,7 +205,7 @@ def _fields(kind: Kind, given: Mapping[str, object], item: Item) -> Pair:
         if own == "passphrase" and own not in known and "password" in known:
             own = "password"  # most bots have one word for both
         if own not in FIELD_NAMES or own in made:
-            raise InvalidError("Invalid parameters", fields={name: f"is no field of {kind.display_name}, or comes twice"})
+            raise invalid({name: f"is no field of {kind.display_name}, or comes twice"})
         if own in known or kind.free_fields:
             made[own] = str(value)
         else:

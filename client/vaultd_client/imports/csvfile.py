@@ -10,7 +10,8 @@ from vaultd_client.bots import names
 from vaultd_client.errors import InvalidError
 from vaultd_client.imports import shapes
 from vaultd_client.imports.found import MAX_ENTRIES, Entry, LeftOut, Reading, given, sorted_out
-from vaultd_client.imports.words import FIELDS, HALVES, folded, spelled, without_markets
+from vaultd_client.imports.words import FIELDS, HALVES, spelled, without_markets
+from vaultd_client.kinds import folded
 
 _COLUMNS: Mapping[str, str] = {
     "name": "name", "account": "name", "accountname": "name", "label": "name",

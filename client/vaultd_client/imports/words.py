@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from vaultd_client.kinds import folded
+
 _WORDS: Mapping[str, tuple[str, ...]] = {
     "api_key": ("api_key", "key", "public_api_key", "access_key", "api_key_id", "public_key"),
     "secret": ("secret", "api_secret", "secret_key", "api_secret_key", "private_api_key", "key_secret"),
@@ -30,11 +32,6 @@ MARKETS: Mapping[str, str] = {
     "option": "option", "options": "option",
 }  # fmt: skip
 """Words for a market type to ours: what bots call futures are perpetual swaps."""
-
-
-def folded(name: str) -> str:
-    """Returns a name without case and punctuation, to compare by."""
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 FIELDS: Mapping[str, str] = {folded(word): field for field, words in _WORDS.items() for word in words}

@@ -1,7 +1,8 @@
-"""Moments of messages: read from answers, made for requests."""
+"""Values of messages: read from answers, made for requests."""
 
 from datetime import UTC, datetime
 
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -27,3 +28,9 @@ def timestamp(field: str, when: datetime) -> Timestamp:
     made = Timestamp()
     made.FromDatetime(when)
     return made
+
+
+def enum_name(wrapper: EnumTypeWrapper, number: int, prefix: str = "STATE_") -> str:
+    """Returns the name of an enum's value without its prefix; of a value that this client does not know, its number."""
+    descriptor = wrapper.DESCRIPTOR.values_by_number.get(number)
+    return str(number) if descriptor is None else descriptor.name.removeprefix(prefix)
