@@ -6,6 +6,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.daemon import PASSPHRASE, READ_PAIR, WRITE_PAIR, Daemon
 from tests.support.processes import until
 from tests.support.vaultctl import document, vaultctl
-from vaultd.limits import LATENCY_BUCKETS
+from vaultd.limits import CONNECTIONS_PER_UID, LATENCY_BUCKETS
 from vaultd.server.metrics import counter
 from vaultd_client.errors import VaultClientError
 from vaultd_client.metrics import read
@@ -110,6 +111,22 @@ def test_sizes_grow_with_what_is_stored(vault: Daemon) -> None:
     assert after["vaultd_store_readable",] == 1
     assert after["process_open_fds",] > 5
     assert after["process_resident_memory_bytes",] > 1 << 24
+
+
+def test_connections_are_counted_and_those_that_were_dropped_by_why(daemon: Daemon) -> None:
+    daemon.start()
+    before = scraped(daemon)
+    assert [before["vaultd_dropped_connections_total", why] for why in ("refused", "silent", "unreached")] == [0, 0, 0]
+    with ExitStack() as closing:
+        for _ in range(CONNECTIONS_PER_UID + 3):
+            sock = closing.enter_context(socket.socket(socket.AF_UNIX))
+            sock.connect(str(daemon.runtime / "vaultd.sock"))
+        until(lambda: scraped(daemon)["vaultd_dropped_connections_total", "refused"] == 3)
+        held = scraped(daemon)
+        silent = held["vaultd_dropped_connections_total", "silent"]  # 0, unless we are slow
+        assert held["vaultd_connections",] + silent == CONNECTIONS_PER_UID < held["vaultd_connections_max",]
+        until(lambda: scraped(daemon)["vaultd_dropped_connections_total", "silent"] == CONNECTIONS_PER_UID, 20)
+        assert scraped(daemon)["vaultd_connections",] == 0
 
 
 def test_nothing_in_them_names_an_exchange_a_client_or_a_secret(vault: Daemon) -> None:

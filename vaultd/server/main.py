@@ -84,7 +84,7 @@ async def _serve(
     gate = Gate(public, config.inner_socket, table)
     collected = MetricsSocket(
         metrics,
-        Metrics(server.requests, custody, open_methods, store, listeners.expiries, names=config.metrics_names).text,
+        Metrics(server.requests, gate, custody, open_methods, store, listeners.expiries, names=config.metrics_names).text,
     )
     units = Credentials(credentials, custody, config.credentials_wait_seconds)
     notifier = Notifier()

@@ -20,6 +20,7 @@ from vaultd.errors import VaultError
 from vaultd.model import VaultState
 from vaultd.server.custody import Custody
 from vaultd.server.expiries import Expiries, KeyEnd
+from vaultd.server.gate import Gate
 from vaultd.server.open_methods import OpenMethods
 from vaultd.store import queries
 from vaultd.store.migrations import SCHEMA_VERSION
@@ -54,6 +55,7 @@ class Metrics:
     def __init__(
         self,
         requests: Requests,
+        gate: Gate,
         custody: Custody,
         open_methods: OpenMethods,
         store: Store,
@@ -62,6 +64,7 @@ class Metrics:
         names: bool,
     ) -> None:
         self._requests = requests
+        self._gate = gate
         self._custody = custody
         self._open = open_methods
         self._store = store
@@ -103,6 +106,7 @@ class Metrics:
         checks = [({"check": check.name}, float(check.ok)) for check in (*view.checks, *self._open.checks)]
         yield from gauge("vaultd_check_ok", "1 where a protection or self-test holds, 0 for its fallback.", checks)
         yield from self._request_lines()
+        yield from self._connection_lines()
         yield from gauge("vaultd_store_readable", "1 while the store can be read.", [({}, float(facts is not None))])
         if facts is not None:
             yield from gauge("vaultd_store_bytes", "Size of the database.", [({}, facts.bytes)])
@@ -141,6 +145,14 @@ class Metrics:
         yield from histogram(
             "vaultd_request_duration_seconds", "How long requests took in the server.", "method", requests.durations
         )
+
+    def _connection_lines(self) -> Iterator[str]:
+        gate = self._gate
+        yield from gauge("vaultd_connections", "Callers connected now.", [({}, gate.open_connections)])
+        yield from gauge("vaultd_connections_max", "Callers who may be connected at once.", [({}, gate.total)])
+        dropped = {"refused": gate.refused, "silent": gate.silent, "unreached": gate.unreached}
+        text = "Connections dropped: above a cap or not identified, silent, or not taken by gRPC."
+        yield from counter("vaultd_dropped_connections", text, [({"reason": r}, n) for r, n in dropped.items()])
 
     def _process_lines(self) -> Iterator[str]:
         yield from gauge("process_start_time_seconds", "When the server was started.", [({}, self._started)])
