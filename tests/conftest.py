@@ -4,6 +4,7 @@ import compileall
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,8 @@ def vault(daemon: Daemon) -> Daemon:
     return daemon
 
 
-@pytest.fixture(scope="session")
-def shared() -> Iterator[Daemon]:
-    """A started, unlocked vault with binance-main for tests that leave it as they found it."""
+@contextmanager
+def _opened() -> Iterator[Daemon]:
     with new_daemon() as made:
         made.start()
         made.initialize()
@@ -53,13 +53,17 @@ def shared() -> Iterator[Daemon]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def shared() -> Iterator[Daemon]:
+    """A started, unlocked vault with binance-main for tests that leave it as they found it."""
+    with _opened() as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
 def house() -> Iterator[Daemon]:
     """A started, unlocked vault with binance-main for the tests of one module, each with names of its own."""
-    with new_daemon() as made:
-        made.start()
-        made.initialize()
-        made.add_exchange()
+    with _opened() as made:
         yield made
 
 

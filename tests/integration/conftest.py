@@ -23,7 +23,7 @@ def as_found(house: Daemon) -> Iterator[None]:
     imports.restore(house)
 
 
-# --- a bot of `vaultctl run` ------------------------------------------------------------------------------------------
+# --- a bot of `vaultctl run` and `vaultctl render` --------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ from itertools import count
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.support.daemon import Daemon, new_daemon
+from tests.support.daemon import Daemon
+from tests.support.exchanges import pair
 from tests.support.forge import REVEAL, Forger, Line, Outcome, reveal_body
 from tests.support.processes import until
 from vaultd_api.v1.client_service_pb2 import CreateGrantRequest
@@ -19,18 +20,12 @@ numbers = count(1)
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[Daemon]:
-    """An unlocked vault with the exchanges binance-main and other (read half only) and the hidden one, secret-fund."""
-    with new_daemon() as daemon:
-        daemon.start()
-        daemon.initialize()
-        daemon.add_exchange()
-        with daemon.admin() as admin:
-            admin.create_exchange("other", "binance", {"read": {"api_key": "OTHER-key", "secret": "OTHER-secret"}})
-            admin.create_exchange(
-                "secret-fund", "binance", {"read": {"api_key": "FUND-key", "secret": "FUND-secret"}}, hidden=True
-            )
-        yield daemon
+def house(house: Daemon) -> Daemon:
+    """With binance-main two more exchanges, read half only: other, and secret-fund, which is hidden."""
+    with house.admin() as admin:
+        admin.create_exchange("other", "binance", {"read": pair("other")})
+        admin.create_exchange("secret-fund", "binance", {"read": pair("secret-fund")}, hidden=True)
+    return house
 
 
 class Bot:

@@ -1,25 +1,23 @@
 """Promises of `vaultd.keyholder.sharing`: who shares a key pair with another program is told where that does harm."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.daemon import Daemon, new_daemon
+from tests.support.daemon import Daemon
 from tests.support.processes import until
 from tests.support.vaultctl import document, vaultctl
 from vaultd_client import VaultClient
 
 
 @pytest.fixture
-def house() -> Iterator[Daemon]:
+def house(daemon: Daemon) -> Daemon:
     """An unlocked vault with the clients bot, second and third, which are granted nothing."""
-    with new_daemon() as daemon:
-        daemon.start()
-        daemon.initialize()
-        for name in ("bot", "second", "third"):
-            daemon.add_bot(name, grants=False)
-        yield daemon
+    daemon.start()
+    daemon.initialize()
+    for name in ("bot", "second", "third"):
+        daemon.add_bot(name, grants=False)
+    return daemon
 
 
 def add(admin: VaultClient, name: str, kind: str = "bitfinex", *, twins: bool = False) -> None:

@@ -5,7 +5,7 @@ small order, canonical or not, is that of C2SP's CCTV (ed25519vectors).
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from tests.support.daemon import CHEAP, PASSPHRASE, Daemon, new_daemon
+from tests.support.daemon import CHEAP, PASSPHRASE, Daemon
 from tests.support.forge import REFUSED, Forger, Line
 from vaultd_api.v1 import client_service_pb2
 from vaultd_client import ClientKey
@@ -75,15 +75,6 @@ def low_order_encodings() -> list[bytes]:
     heights = {y for _, y in low_order_points()}
     heights |= {y + P for y in heights if y + P < 2**255}
     return [encode(y, sign) for y in sorted(heights) for sign in (0, 1)]
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[Daemon]:
-    """An unlocked vault."""
-    with new_daemon() as made:
-        made.start()
-        made.initialize()
-        yield made
 
 
 LOW_ORDER = low_order_encodings()
