@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from vaultd.kinds.kind import CountsFrom, Expiry
 
-_DAY_MS: Final = 86_400_000
+DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def ends(check: Mapping[str, Any], said_ms: int, created_ms: int, rules: Sequenc
     if said_ms:
         return Ends(said_ms, "PERSON")
     found = [
-        Ends(created_ms + rule.days * _DAY_MS, "RULE", _words(rule)) for rule in rules if _may_apply(rule, check)
+        Ends(created_ms + rule.days * DAY_MS, "RULE", _words(rule)) for rule in rules if _may_apply(rule, check)
     ]
     first = min(found, key=lambda each: each.at_ms, default=Ends())
     # A key that was accepted after its day has shown that the rule is not for it.

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 from vaultd.errors import StoreDamagedError
 from vaultd.kinds import Catalogue
-from vaultd.kinds.expiry import ends
+from vaultd.kinds.expiry import DAY_MS, ends
 from vaultd.store import queries
 from vaultd.store.changes import Change
 from vaultd.store.store import Store
-
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class KeyEnd:
 
     def days(self) -> float:
         """Returns the days that are left; negative for a key that has ended."""
-        return (self.at_ms - time.time_ns() // 1_000_000) / _DAY_MS
+        return (self.at_ms - time.time_ns() // 1_000_000) / DAY_MS
 
 
 class Expiries:

@@ -13,7 +13,7 @@ from vaultd_client.cli.exchange_verify import verify
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.expiry import warnings
 from vaultd_client.cli.failure import Failure
-from vaultd_client.cli.parsing import Label, Until
+from vaultd_client.cli.parsing import HALVES, Label, Until
 from vaultd_client.cli.session import Group, Session, plain
 from vaultd_client.cli.views import credential_table, exchange_facts, exchange_table
 from vaultd_client.client import VaultClient
@@ -64,7 +64,7 @@ def show(session: Session, *, name: str) -> None:
 @click.option("--state", type=click.Choice(["active", "disabled"]), help="Switch it off, or on again.")
 @click.option("--lock-reason", help="Why it is switched off.")
 @click.option("--expires", type=Until(), help="When the active key of --configuration ends, such as 2027-01-01 or 90d.")
-@click.option("--configuration", type=click.Choice(["read", "write"]), help="The half that --expires is about.")
+@click.option("--configuration", type=click.Choice(HALVES), help="The half that --expires is about.")
 @click.option("--etag", default="", help="Refuse the change if the stored etag is another one.")
 @click.pass_obj
 def update(
@@ -110,7 +110,7 @@ def update(
 
 @exchange.command()
 @click.argument("name", metavar="EXCHANGE", type=EXCHANGE)
-@click.option("--configuration", type=click.Choice(["read", "write"]), help="Only this half.")
+@click.option("--configuration", type=click.Choice(HALVES), help="Only this half.")
 @click.option("--version", type=click.IntRange(min=1), help="Only this version of it; the active one where left out.")
 @click.option("--reason", default="", help="Why; shown to everybody who may see the exchange.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

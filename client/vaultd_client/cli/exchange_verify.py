@@ -10,6 +10,7 @@ import click
 from vaultd_client.cli.completion import EXCHANGE
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
+from vaultd_client.cli.parsing import HALVES
 from vaultd_client.cli.session import Command, Session, plain
 from vaultd_client.cli.terminal import table
 from vaultd_client.cli.verify_options import url_option
@@ -47,7 +48,7 @@ class Verified:
 @click.command(cls=Command)
 @click.argument("names", metavar="[EXCHANGE]...", nargs=-1, type=EXCHANGE)
 @click.option("--all", "everything", is_flag=True, help="Every exchange, hidden ones too.")
-@click.option("--configuration", type=click.Choice(["read", "write"]), help="Only this half.")
+@click.option("--configuration", type=click.Choice(HALVES), help="Only this half.")
 @url_option
 @click.pass_obj
 def verify(

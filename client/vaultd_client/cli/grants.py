@@ -9,7 +9,7 @@ import click
 from vaultd_client.cli.completion import EXCHANGE
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
-from vaultd_client.cli.parsing import Rate, Until
+from vaultd_client.cli.parsing import HALVES, Rate, Until
 from vaultd_client.cli.session import Command, Session, plain
 from vaultd_client.cli.views import audit_table, client_table, exchange_names, grant_text
 from vaultd_client.models import Client
@@ -20,7 +20,7 @@ from vaultd_client.models import Client
 @click.argument("exchange", type=EXCHANGE)
 @click.option(
     "--configuration",
-    type=click.Choice(["read", "write", "*"]),
+    type=click.Choice([*HALVES, "*"]),
     default="read",
     show_default=True,
     help="Half that it may have.",
@@ -62,7 +62,7 @@ def ungrant(session: Session, *, client: str, grant: str) -> None:
 @click.command(cls=Command)
 @click.argument("client")
 @click.argument("exchange", type=EXCHANGE)
-@click.argument("configuration", type=click.Choice(["read", "write"]))
+@click.argument("configuration", type=click.Choice(HALVES))
 @click.option("--exit-code", is_flag=True, help="End with 6 where it would be refused.")
 @click.pass_context
 def why(ctx: click.Context, *, client: str, exchange: str, configuration: str, exit_code: bool) -> None:

@@ -7,14 +7,14 @@ import click
 
 from vaultd_client.cli import prompts
 from vaultd_client.cli.completion import KIND
-from vaultd_client.cli.exchange_add import HALVES, require_ready
+from vaultd_client.cli.exchange_add import require_ready
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.import_offer import Consumed, offer
 from vaultd_client.cli.import_plan import Item, Status, Wishes, plan
 from vaultd_client.cli.import_undo import list_imports, undo
 from vaultd_client.cli.import_views import found_table, item_document, remarks, sums
 from vaultd_client.cli.import_write import Stopped, write
-from vaultd_client.cli.parsing import DESCRIPTOR
+from vaultd_client.cli.parsing import DESCRIPTOR, HALVES
 from vaultd_client.cli.secrets_in import line_from, wiped
 from vaultd_client.cli.session import Command, Group, Session
 from vaultd_client.imports import formats, record

@@ -13,9 +13,7 @@ from vaultd_client.cli.session import Command, Session
 from vaultd_client.cli.terminal import table
 from vaultd_client.client import VaultClient
 from vaultd_client.errors import NotFoundError
-from vaultd_client.imports.record import Made, Record, load, of_vault
-
-LIST = "vaultctl import list"
+from vaultd_client.imports.record import LIST, Made, Record, load, of_vault
 
 
 @click.command("list", cls=Command)

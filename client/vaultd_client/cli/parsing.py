@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+HALVES = ("read", "write")
 _UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hour": 3600, "d": 86_400, "day": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d{1,9})(s|m|h|d|w)", re.ASCII)
 _RATE = re.compile(r"(\d{1,9})/(\d{0,9})(s|sec|m|min|h|hour|d|day)", re.ASCII)
@@ -122,7 +123,7 @@ class HalfType(click.ParamType):  # type: ignore[type-arg]  # not generic before
         if isinstance(value, Half):
             return value
         exchange, colon, half = str(value).rpartition(":")
-        found = Half(exchange, half) if colon and half in {"read", "write"} else Half(str(value), "read")
+        found = Half(exchange, half) if colon and half in HALVES else Half(str(value), "read")
         if not found.exchange:
             self.fail("type the name of an exchange, such as binance-main or binance-main:write", param, ctx)
         return found

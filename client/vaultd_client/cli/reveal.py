@@ -7,13 +7,14 @@ import click
 from vaultd_client.cli.completion import EXCHANGE
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure, invalid
+from vaultd_client.cli.parsing import HALVES
 from vaultd_client.cli.session import Command, Session
 from vaultd_client.revealed import RevealedCredential
 
 
 @click.command(cls=Command)
 @click.argument("exchange", type=EXCHANGE)
-@click.option("--configuration", required=True, type=click.Choice(["read", "write"]), help="Which half.")
+@click.option("--configuration", required=True, type=click.Choice(HALVES), help="Which half.")
 @click.option("--version", type=click.IntRange(min=0), default=0, help="Which version; the active one where left out.")
 @click.option("--field", help="Print the value of this field alone.")
 @click.option(

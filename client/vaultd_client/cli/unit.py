@@ -13,7 +13,7 @@ from vaultd_client.cli import units
 from vaultd_client.cli.completion import EXCHANGE
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
-from vaultd_client.cli.parsing import Rate, Until
+from vaultd_client.cli.parsing import HALVES, Rate, Until
 from vaultd_client.cli.session import Group, Session, moment, plain
 from vaultd_client.cli.terminal import table
 from vaultd_client.cli.views import audit_table, exchange_names, grant_text
@@ -23,7 +23,6 @@ from vaultd_client.models import AuditEntry, Client, Grant
 _PREFIX = "unit:"
 _SOCKET = paths.SYSTEM_RUNTIME_DIR / "credentials.sock"
 _SHOWN = 5
-_HALVES = ("read", "write")
 
 
 class _Unit(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
@@ -66,7 +65,7 @@ def unit() -> None:
 @unit.command()
 @click.argument("unit", type=_Unit())
 @click.argument("exchange", type=EXCHANGE)
-@click.option("--configuration", type=click.Choice([*_HALVES, "*"]), default="read", show_default=True, help="Which half.")
+@click.option("--configuration", type=click.Choice([*HALVES, "*"]), default="read", show_default=True, help="Which half.")
 @click.option("--until", type=Until(), help="End: 2027-01-01 or 2027-01-01T12:00 (UTC), or from now: 30d, 12h.")
 @click.option("--rate", type=Rate(), help="At most so many uses in so much time: 10/60s, 100/1h.")
 @click.pass_obj
@@ -169,7 +168,7 @@ def _access(vault: VaultClient, unit: str, names: Mapping[str, str]) -> Iterator
     found = _client(vault, unit)
     for each in found.grants if found else ():
         for exchange in names if each.exchange == "*" else (each.exchange,):
-            for half in _HALVES if each.configuration == "*" else (each.configuration,):
+            for half in HALVES if each.configuration == "*" else (each.configuration,):
                 answer = vault.why(_PREFIX + unit, exchange, half)
                 credential = f"{names.get(exchange, exchange)}.{half}.json"
                 yield _Access(credential, answer.allowed, answer.rule, answer.steps)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from io import StringIO
 
 from vaultd_client.bots import names
+from vaultd_client.bots.freqtrade import PREFIX as FREQTRADE
 from vaultd_client.errors import InvalidError
 from vaultd_client.imports import shapes
 from vaultd_client.imports.found import Entry, LeftOut, Reading, is_placeholder, sorted_out
 from vaultd_client.imports.words import ENVIRONMENTS, FIELDS, HALVES
 
-_FREQTRADE = "FREQTRADE__EXCHANGE__"
 _PASSIVBOT = {
     "PB_API_KEY": "api_key",
     "PB_API_SECRET": "secret",
@@ -72,7 +72,7 @@ def read(name: str, text: str) -> Reading:
     naming = _named({variable: value for _, variable, value in variables})
     others = False
     for line, variable, value in variables:
-        if variable in (*_NAMING, _FREQTRADE + "NAME", "PB_EXCHANGE", "PB_USER"):
+        if variable in (*_NAMING, FREQTRADE + "NAME", "PB_EXCHANGE", "PB_USER"):
             continue
         meant = _meaning(variable, naming)
         if meant is None:
@@ -115,15 +115,15 @@ def _variables(name: str, text: str) -> Iterator[tuple[int, str, str]]:
 def _named(variables: Mapping[str, str]) -> dict[str, str]:
     """Returns which exchange the names without one are for, by what they begin with."""
     return {
-        "freqtrade": variables.get(_FREQTRADE + "NAME", ""),
+        "freqtrade": variables.get(FREQTRADE + "NAME", ""),
         "passivbot": variables.get("PB_EXCHANGE", ""),
         "": next((variables[each] for each in _NAMING if variables.get(each)), ""),
     }
 
 
 def _meaning(variable: str, naming: Mapping[str, str]) -> _Name | None:
-    if variable.startswith(_FREQTRADE):
-        word = variable.removeprefix(_FREQTRADE)
+    if variable.startswith(FREQTRADE):
+        word = variable.removeprefix(FREQTRADE)
         own = {bot.upper(): ours for ours, bot in names.FIELDS["freqtrade"].items()} | {"KEY": "api_key"}
         return _Name(naming["freqtrade"], (naming["freqtrade"],), "", "", own[word]) if word in own else None
     if variable in _PASSIVBOT:

@@ -16,7 +16,7 @@ from vaultd_client.imports.source import Stamp
 
 VERSION = 1
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}", re.ASCII)
-_LIST = "vaultctl import list"
+LIST = "vaultctl import list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def load(name: str) -> Record | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InvalidError(f"{_path(name)} cannot be read: {os.strerror(error.errno or 0)}", hint=_LIST) from None
+        raise InvalidError(f"{_path(name)} cannot be read: {os.strerror(error.errno or 0)}", hint=LIST) from None
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
