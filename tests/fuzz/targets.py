@@ -259,7 +259,7 @@ def document(data: bytes) -> None:
     os.close(writing)
     try:
         drafts.draft_from("--from-stdin", reading)
-    except Failure:
+    except (Failure, InvalidError):
         return
     finally:
         os.close(reading)

@@ -7,13 +7,13 @@ import click
 
 from vaultd_client.cli import key_pairs, prompts
 from vaultd_client.cli.completion import EXCHANGE, KIND
-from vaultd_client.cli.drafts import Draft
 from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.parsing import HALVES, Label, Until
 from vaultd_client.cli.session import Command, Session, plain
 from vaultd_client.cli.verify_options import Wish, verified, verify_options
 from vaultd_client.cli.views import credential_table, exchange_facts
 from vaultd_client.client import VaultClient
+from vaultd_client.drafts import Draft
 from vaultd_client.errors import ExistsError, LockedError, NotFoundError, UninitializedError
 from vaultd_client.fields import FieldValues
 from vaultd_client.keys import ClientKey

@@ -9,12 +9,13 @@ import click
 
 from vaultd_client.cleaning import unusable
 from vaultd_client.cli import prompts
-from vaultd_client.cli.drafts import Draft, draft, draft_from
+from vaultd_client.cli.drafts import draft_from
 from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.parsing import DESCRIPTOR
 from vaultd_client.cli.secrets_in import opened, wiped
 from vaultd_client.cli.session import Session
 from vaultd_client.cli.terminal import Terminal
+from vaultd_client.drafts import Draft, draft
 from vaultd_client.fields import FieldValues
 from vaultd_client.kinds import Kind, KindField
 

@@ -5,7 +5,7 @@ What it means is said by `drafts.py`, as for `exchange add`; here are the forms 
 
 from typing import Any
 
-from vaultd_client.cli.drafts import draft
+from vaultd_client.drafts import draft
 from vaultd_client.errors import InvalidError
 from vaultd_client.imports import shapes
 from vaultd_client.imports.found import Entry, Reading

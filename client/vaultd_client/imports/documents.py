@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from vaultd_client.cli.drafts import draft
-from vaultd_client.cli.failure import Failure
+from vaultd_client.drafts import draft
 from vaultd_client.errors import InvalidError
 from vaultd_client.imports import shapes
 from vaultd_client.imports.found import Entry, LeftOut, Reading, sorted_out
@@ -49,8 +48,8 @@ def _body(where: str, body: dict[str, Any]) -> Entry | LeftOut:
     name = shapes.text(body.get("name"))
     try:
         drawn = draft(body)
-    except Failure as failure:
-        return LeftOut(where, name, "; ".join(f"{field}: {text}" for field, text in failure.fields.items()))
+    except InvalidError as error:
+        return LeftOut(where, name, "; ".join(f"{field}: {text}" for field, text in error.fields.items()))
     if not drawn.configurations:
         return shapes.empty(where, name)
     return Entry(

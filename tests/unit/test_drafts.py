@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultd_client.cli.drafts import draft, draft_from
+from vaultd_client.cli.drafts import draft_from
 from vaultd_client.cli.failure import Failure
+from vaultd_client.drafts import draft
+from vaultd_client.errors import InvalidError
 
 PAIR = {"api_key": "k", "secret": "s"}
 
 
 def wrong(document: object) -> dict[str, str]:
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(InvalidError) as caught:
         draft(document)
     return caught.value.fields
 
@@ -145,7 +147,7 @@ json_values = st.recursive(
 def test_any_json_makes_a_draft_or_a_failure(document: object) -> None:
     try:
         made = draft(document)
-    except Failure:
+    except InvalidError:
         return
     assert isinstance(document, dict)
     assert set(made.configurations) <= {"", "read", "write"}
