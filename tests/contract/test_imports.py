@@ -64,6 +64,7 @@ PLANTED = {
         ("vaultd/packing.py", "import sqlite_utils"),
     ],
     "client": [("vaultd_client/wire.py", "import vaultd.limits"), ("vaultd_api/__init__.py", "import vaultd")],
+    "library": [("vaultd_client/imports/jsons.py", "from vaultd_client.cli.failure import Failure")],
     "daemon": [
         ("vaultd/messages.py", "import vaultd_client.errors"),
         ("vaultd_api/__init__.py", "import vaultd_client"),

@@ -35,9 +35,9 @@ from vaultd_client.cli import (
 from vaultd_client.cli import run as run_command
 from vaultd_client.cli.exit_codes import ExitCode, epilog, exit_code
 from vaultd_client.cli.failure import Failure
-from vaultd_client.cli.secrets_in import forbid_dumps
 from vaultd_client.cli.session import Group, Session, json_option
 from vaultd_client.cli.terminal import Terminal
+from vaultd_client.dumps import forbid_dumps
 from vaultd_client.errors import VaultClientError
 
 PROGRAM = "vaultctl"

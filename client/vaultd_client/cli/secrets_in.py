@@ -1,15 +1,12 @@
 """How a secret gets into this process: from a terminal without echo, or from a file descriptor.
 
 Threat: a secret in the arguments or the environment is read by other processes; one on the heap ends in a core file.
-Measure: descriptors and prompts only; `readv` straight into a bytearray that is wiped after use; not dumpable, no core.
+Measure: descriptors and prompts only; `readv` straight into a bytearray that is wiped after use; no dumps (dumps.py).
 Limit: what must become a protobuf message (the fields of a key pair) is copied by Python and cannot be wiped.
 """
 
-import ctypes
 import os
-import resource
 import stat
-import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,21 +20,7 @@ MAX_DOCUMENT_BYTES = 64 * 1024
 """JSON with two key pairs in PEM is below 16 KiB."""
 TERMINAL_LINE_BYTES = 4095
 """Longest line that the kernel's line discipline hands over; the rest of a longer one is lost (termios(3))."""
-_PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 _ECHO_FLAGS = 3  # index of c_lflag in what tcgetattr returns
-
-
-def forbid_dumps() -> None:
-    """Makes the process undumpable: no core, and no ptrace or `/proc/PID/mem` for the same uid. prctl(2).
-
-    Raises:
-        OSError: The kernel refused.
-    """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)):
-            raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
 
 
 def wipe(*secrets: bytearray | None) -> None:

@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any, Final
 
-from vaultd_client.cli.secrets_in import forbid_dumps
+from vaultd_client.dumps import forbid_dumps
 from vaultd_client.verify.answers import YES, GarbledError, Rights
 from vaultd_client.verify.words import PROBLEMS
 
