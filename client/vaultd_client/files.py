@@ -1,8 +1,13 @@
-"""Files that are written whole or not at all, and are there after a power cut."""
+"""Files: written whole or not at all, there after a power cut; and what they are on."""
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
+
+MEMORY = frozenset({"tmpfs", "ramfs"})
+"""File systems that are gone after a reboot."""
+_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 def write_whole(target: Path, content: bytearray | bytes, *, overwrite: bool = False, mode: int = 0o600) -> None:
@@ -53,3 +58,21 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def file_system(path: Path, mounts: bytes) -> str:
+    """Returns the type of the file system that `path` is on, by the content of /proc/self/mountinfo (proc(5)).
+
+    By mount points: on btrfs the device of a file is none of those that are listed.
+    """
+    real = Path(os.path.realpath(path))
+    best, found = -1, ""
+    for line in mounts.splitlines():
+        left, _, right = line.partition(b" - ")
+        parts = left.split()
+        if len(parts) < 5 or not right:
+            continue
+        point = Path(os.fsdecode(_OCTAL.sub(lambda each: bytes([int(each[1], 8)]), parts[4])))
+        if (real == point or point in real.parents) and len(point.parts) >= best:
+            best, found = len(point.parts), right.split()[0].decode()
+    return found

@@ -21,6 +21,7 @@ from vaultd_client.doctor import host, memory
 from vaultd_client.doctor.finding import Level
 from vaultd_client.doctor.places import find
 from vaultd_client.doctor.vault import ask, clock_of_vault, judge_backup, judge_slots
+from vaultd_client.files import file_system
 from vaultd_client.models import Vault
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to change the host for it")
@@ -231,14 +232,18 @@ def test_a_full_disk_and_one_that_forgets_are_told(vault: Daemon, options: str, 
     assert "gone after a reboot" in of(found, "file system")[0][1]
 
 
-def test_a_network_file_system_is_found_at_the_innermost_mount() -> None:
-    mounts = Path("/proc/self/mountinfo").read_text() + (
-        "90 1 0:99 / /srv/vaults rw shared:5 - nfs4 host:/srv rw\n"
-        "91 90 0:98 / /srv/vaults/with\\040blank rw - ext4 /dev/vdb rw\n"
+def test_a_file_system_is_that_of_the_innermost_mount_whatever_its_name_and_however_it_is_reached(tmp_path: Path) -> None:
+    mounts = Path("/proc/self/mountinfo").read_bytes() + (
+        b"90 1 0:99 / /srv/vaults rw shared:5 - nfs4 host:/srv rw\n"
+        b"91 90 0:98 / /srv/vaults/with\\040blank rw - ext4 /dev/vdb rw\n"
+        b"92 90 0:97 / /srv/vaults/caf\xc3\xa9 rw - xfs /dev/vdc rw\n"
     )
-    assert host.file_system(Path("/srv/vaults/mine"), mounts) == "nfs4"
-    assert host.file_system(Path("/srv/vaults/with blank/mine"), mounts) == "ext4"
-    assert host.file_system(Path("/srv/vaultsother"), mounts) != "nfs4"
+    (tmp_path / "link").symlink_to("/srv/vaults")
+    assert file_system(Path("/srv/vaults/mine"), mounts) == "nfs4"
+    assert file_system(tmp_path / "link" / "mine", mounts) == "nfs4"
+    assert file_system(Path("/srv/vaults/with blank/mine"), mounts) == "ext4"
+    assert file_system(Path("/srv/vaults/café/mine"), mounts) == "xfs"
+    assert file_system(Path("/srv/vaultsother"), mounts) != "nfs4"
 
 
 # --- the vault --------------------------------------------------------------------------------------------------------

@@ -12,10 +12,9 @@ from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.revealing import Revealer, template
 from vaultd_client.cli.session import Command, Session
-from vaultd_client.files import write_whole
+from vaultd_client.files import MEMORY, file_system, write_whole
 
 _OTHERS = 0o077
-_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
 @click.command(cls=Command)
@@ -55,7 +54,7 @@ def render(session: Session, *, path: str, output: Path | None, form: str | None
         write_whole(output, bytearray(rendered, "utf-8"), overwrite=True)
     except OSError as error:
         raise _refused(output, f"cannot be written: {error.strerror}", "choose another path") from None
-    if _file_system(output) not in _MEMORY:
+    if file_system(output, Path("/proc/self/mountinfo").read_bytes()) not in MEMORY:
         session.terminal.warn(f"{output} is on a disk, and stays there; vaultctl run feeds a bot without one")
     document = {"output": str(output), "references": len(references.find(text, path))}
     session.terminal.result(document, f"{output}: {document['references']} references, readable by you alone")
@@ -100,14 +99,3 @@ def _check_output(output: Path) -> None:
 
 def _refused(path: Path, text: str, hint: str) -> Failure:
     return Failure(f"{path} {text}", hint, code=ExitCode.INVALID, reason="readable_by_others")
-
-
-def _file_system(path: Path) -> str:
-    """Returns the type of the file system that a file is on: /proc/self/mountinfo, proc(5)."""
-    device = os.stat(path).st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
-        for line in mounts:
-            if line.split(maxsplit=3)[2] == wanted:
-                return line.partition(" - ")[2].split(maxsplit=1)[0]
-    return ""

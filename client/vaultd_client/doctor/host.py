@@ -11,13 +11,13 @@ from pathlib import Path
 
 from vaultd_client.doctor.finding import Finding, error, ok, warning
 from vaultd_client.doctor.places import Places
+from vaultd_client.files import MEMORY, file_system
 
 _MIB = 1024 * 1024
 FREE_ERROR_BYTES = 64 * _MIB
 """A change is some KiB, its write-ahead log 4 MiB: below this the vault soon refuses, first of all to reveal."""
 FREE_WARNING_BYTES = 512 * _MIB
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "9p", "afs", "fuse.sshfs", "fuse.s3fs"}
-_MEMORY = {"tmpfs", "ramfs"}
 _MEMFD_SECRET, _LANDLOCK_CREATE_RULESET = 447, 444
 """System calls from 424 on have one number on every architecture (asm-generic/unistd.h)."""
 _SO_PEERPIDFD = 77
@@ -94,11 +94,11 @@ def disk(places: Places) -> Iterator[Finding]:
         yield warning("disk", text, "make room, or move the vault: data_dir in vaultd.toml")
     else:
         yield ok("disk", text)
-    kind = file_system(path, (places.proc / "self/mountinfo").read_text(encoding="utf-8"))
+    kind = file_system(path, (places.proc / "self/mountinfo").read_bytes())
     if kind in _NETWORK:
         reason = f"{path} is on {kind}: SQLite's locks and syncs do not hold over a network"
         yield error("file system", reason, "move the vault to a local disk: data_dir in vaultd.toml")
-    elif kind in _MEMORY:
+    elif kind in MEMORY:
         reason = f"{path} is on {kind}: the vault is gone after a reboot"
         yield error("file system", reason, "move the vault to a disk: data_dir in vaultd.toml")
     elif kind == "overlay":
@@ -106,20 +106,6 @@ def disk(places: Places) -> Iterator[Finding]:
         yield warning("file system", reason, "mount a volume there")
     else:
         yield ok("file system", f"{kind or 'unknown'} at {path}")
-
-
-def file_system(path: Path, mounts: str) -> str:
-    """Returns the type of the file system that `path` is on, by the text of /proc/self/mountinfo (proc(5))."""
-    best, found = -1, ""
-    for line in mounts.splitlines():
-        left, _, right = line.partition(" - ")
-        parts = left.split()
-        if len(parts) < 5 or not right:
-            continue
-        point = Path(parts[4].encode().decode("unicode_escape"))
-        if (path == point or point in path.parents) and len(point.parts) >= best:
-            best, found = len(point.parts), right.split()[0]
-    return found
 
 
 def _text(seconds: float) -> str:
