@@ -17,6 +17,7 @@ from tests.support.booted_vault import (
     settled,
     start,
     unlock,
+    unlocked,
     until_active,
 )
 from tests.support.processes import until
@@ -31,10 +32,7 @@ def host() -> Iterator[Booted]:
 
 @pytest.fixture
 def vault(host: Booted) -> Booted:
-    """The host, unlocked."""
-    if host.state() == "LOCKED":
-        unlock(host)
-    return host
+    return unlocked(host)
 
 
 def test_the_keyholders_own_sandbox_works_under_its_unit(vault: Booted) -> None:

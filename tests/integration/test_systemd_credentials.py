@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.booted import PREFIX, ROOT, Booted
-from tests.support.booted_vault import KEYS, settled, unlock
+from tests.support.booted_vault import KEYS, settled, unlock, unlocked
 from tests.support.processes import until
 
 BOT = """
@@ -57,10 +57,7 @@ def host() -> Iterator[Booted]:
 
 @pytest.fixture
 def vault(host: Booted) -> Booted:
-    """The host, unlocked."""
-    if host.state() == "LOCKED":
-        unlock(host)
-    return host
+    return unlocked(host)
 
 
 def start(host: Booted, unit: str) -> bool:

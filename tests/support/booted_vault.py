@@ -113,6 +113,13 @@ def unlock(host: Booted) -> None:
     until(lambda: host.run("vaultctl", "unlock", "--passphrase-fd=0", given=PASSPHRASE, check=False).returncode == 0)
 
 
+def unlocked(host: Booted) -> Booted:
+    """Returns the host, unlocked whatever a test before has left."""
+    if host.state() == "LOCKED":
+        unlock(host)
+    return host
+
+
 def start(host: Booted, unit: str) -> dict[str, Any]:
     """Runs a bot's unit to its end; returns what its `vaultctl` printed."""
     host.run("systemctl", "start", f"{unit}.service", check=False)
