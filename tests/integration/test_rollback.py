@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.daemon import PASSPHRASE, READ_PAIR, Daemon
+from tests.support.refusals import refused
 from tests.support.stores import (
     FORMER_PASSPHRASE,
     MACHINE_KEY,
@@ -21,9 +22,7 @@ ENDS_WITHIN = 10
 
 
 def refusal(daemon: Daemon, passphrase: bytes = PASSPHRASE, **options: object) -> VaultClientError:
-    with pytest.raises(VaultClientError) as caught:
-        daemon.unlock(passphrase, **options)
-    return caught.value
+    return refused(daemon.unlock, passphrase, **options)
 
 
 def edit(daemon: Daemon, *statements: str) -> None:

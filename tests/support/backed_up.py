@@ -1,5 +1,6 @@
 """A vault, a backup of it, and hosts that it is restored on."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -42,8 +43,6 @@ def make(daemon: Daemon, name: str = "backup", *options: str) -> Path:
 
 def refusal(daemon: Daemon, *arguments: str, **options: Any) -> dict[str, Any]:
     """Runs a command with --json that must fail, and returns its error."""
-    import json
-
     done = vaultctl(daemon, *arguments, "--json", **options)
     assert done.returncode != 0, done.stdout
     error: dict[str, Any] = json.loads(done.stdout)
