@@ -3,14 +3,15 @@
 import shutil
 import sqlite3
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from tests.support import backed_up
+from tests.support import backed_up, strace
 from tests.support.daemon import PASSPHRASE, READ_PAIR, RECOVERY, WRITE_PAIR, Daemon
-from tests.support.vaultctl import document, person_at, vaultctl
+from tests.support.vaultctl import MODULE, document, environment, person_at, vaultctl
 from vaultd_client import VaultClient, backups
 from vaultd_client.errors import NotFoundError, RateLimitedError, RefusedError
 from vaultd_client.recovery import encode
@@ -77,6 +78,17 @@ def test_the_file_is_the_callers_alone_and_whole_or_not_there(vault: Daemon) -> 
     assert path.read_bytes() != before
     missing = vault.home / "nowhere" / "backup"
     assert backed_up.refusal(vault, "backup", str(missing))["error"] == "no_file"
+    assert [each.name for each in vault.home.glob(".*")] == []
+
+
+@strace.NEEDED
+def test_a_stick_whose_file_system_has_no_links_takes_a_backup(vault: Daemon) -> None:
+    trace, path = vault.home / "trace", vault.home / "stick"
+    injected = ["-e", "trace=?link,?linkat", "-e", "inject=?link,?linkat:error=EPERM"]  # what vfat and exfat say
+    command = ["strace", "-f", "-qq", "-o", str(trace), *injected, sys.executable, *MODULE, "backup", str(path)]
+    done = subprocess.run(command, env=environment(vault), capture_output=True, text=True, check=False)
+    assert (done.returncode, trace.read_text().count("EPERM")) == (0, 1), done.stderr
+    assert document(vault, "backup", "verify", str(path), "--passphrase-fd", "0", given=PASSPHRASE)["ok"]
     assert [each.name for each in vault.home.glob(".*")] == []
 
 

@@ -62,7 +62,7 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
             if overwrite:
                 scratch.replace(path)
             else:
-                os.link(scratch, path)  # fails where somebody was faster
+                _move_new(scratch, path)
         finally:
             with suppress(FileNotFoundError):
                 scratch.unlink()
@@ -72,6 +72,16 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     except OSError as error:
         text = f"{path}: {os.strerror(error.errno or 0)}"
         raise Failure(text, "choose a place that you may write and that has room", code=ExitCode.STORE, reason="no_file") from None
+
+
+def _move_new(scratch: Path, path: Path) -> None:
+    """Gives a file its name; FileExistsError where somebody was faster."""
+    try:
+        os.link(scratch, path)
+    except PermissionError:
+        # What link(2) says where the file system has no links: FAT and exFAT, so most sticks. An empty file holds the name.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        scratch.replace(path)
 
 
 def require_new(path: Path) -> None:
