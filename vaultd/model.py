@@ -307,6 +307,7 @@ class IntegrityRow(Row):
 
 TAGGED: tuple[type[Row], ...] = (VaultRow, SlotRow, ExchangeRow, CredentialRow, ClientRow, GrantRow)
 """Tables whose rows carry a tag and are covered by the integrity MAC, in the order they are read at unlock."""
+BY_TABLE = {kind.table: kind for kind in TAGGED}
 
 
 @dataclass(frozen=True, slots=True)

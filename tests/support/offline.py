@@ -20,12 +20,11 @@ from vaultd.keyholder.keys import Keys
 from vaultd.keyholder.loop import Ask
 from vaultd.keyholder.secretmem import SecretMemory
 from vaultd.keyholder.vault import Keyholder, Unlocked
-from vaultd.model import TAGGED, AuditRow, KdfParameters, SlotRow, VaultRow
+from vaultd.model import BY_TABLE, TAGGED, AuditRow, KdfParameters, SlotRow, VaultRow
 from vaultd.store import anchor, database, queries
 from vaultd.store.migrations import SCHEMA_VERSION
 
 Content = tuple[tuple[Any, ...], ...]
-_TABLES = {kind.table: kind for kind in TAGGED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ def _facts(connection: sqlite3.Connection, sequence: int) -> dict[str, Any]:
 
 _ANSWERS: dict[str, Callable[[sqlite3.Connection, Any], Any]] = {
     "pages-sound": lambda connection, _payload: database.check_pages(connection),
-    "page": lambda connection, payload: queries.page(connection, _TABLES[payload["table"]], payload["after"]),
+    "page": lambda connection, payload: queries.page(connection, BY_TABLE[payload["table"]], payload["after"]),
     "audit-facts": _facts,
 }
 

@@ -12,11 +12,8 @@ from typing import Any
 
 from vaultd.crypto import integrity
 from vaultd.errors import StoreDamagedError
-from vaultd.model import TAGGED, AuditRow, IntegrityRow, PeerFacts, Row
+from vaultd.model import BY_TABLE, AuditRow, IntegrityRow, PeerFacts, Row
 from vaultd.packing import pack_row, unpack_row
-
-_TABLES = tuple(kind.table for kind in TAGGED)
-
 
 Place = tuple[int, bytes]
 """Generation and audit head: they name one state of one store, for nobody else can make the head."""
@@ -47,7 +44,7 @@ class Ledger:
         self.vault_id = vault_id
         self.generation = 0
         self.head = integrity.first_audit_head(vault_id)
-        self.counts = dict.fromkeys(_TABLES, 0)
+        self.counts = dict.fromkeys(BY_TABLE, 0)
         self._schema_version = schema_version
         self._row_key = row_key
         self._integrity_key = integrity_key
@@ -234,7 +231,7 @@ class Ledger:
             self._schema_version,
             generation,
             time_ms,
-            [counts[table] for table in _TABLES],
+            [counts[table] for table in BY_TABLE],
             total,
             head,
         )
@@ -308,7 +305,7 @@ class Ledger:
         return element
 
     def _mac(self, generation: int, time_ms: int, head: bytes) -> bytes:
-        counts = [self.counts[table] for table in _TABLES]
+        counts = [self.counts[table] for table in BY_TABLE]
         return integrity.store_mac(
             self._integrity_key,
             self.vault_id,

@@ -1,8 +1,7 @@
 """The link between server and keyholder: frames, message names, and what each side may ask.
 
 A frame is `u32 length || MessagePack [kind, number, name, payload]`. Both sides ask and answer. What the server may ask
-of the keyholder is SERVER_REQUESTS, each with the states in which it is allowed; what the keyholder may ask of the
-server is KEYHOLDER_REQUESTS. Anything else ends the process that receives it.
+of the keyholder is SERVER_REQUESTS; what the keyholder may ask of the server is KEYHOLDER_REQUESTS. Anything else ends the process that receives it.
 
 Connections (SCM_RIGHTS) do not travel between frames: the server's hello brings a socket along (SOCK_SEQPACKET), and
 each `credential` has one message on it, of one byte and one descriptor, sent before the request.
@@ -15,7 +14,6 @@ import msgpack
 
 from vaultd.errors import ProtocolViolationError
 from vaultd.limits import MAX_LINK_FRAME
-from vaultd.model import VaultState
 from vaultd.packing import PACK_BUFFER
 
 REQUEST, RESULT, ERROR, EVENT = range(4)
@@ -23,17 +21,9 @@ REQUEST, RESULT, ERROR, EVENT = range(4)
 VERSION = 2
 """Of the link: the first thing that hello compares, for a keyholder of its own unit outlives an upgrade of the server."""
 
-EVERY_STATE = frozenset(VaultState)
-SERVER_REQUESTS = {
-    "hello": EVERY_STATE,
-    # Allowed in every state so that the refusal of a locked vault is the keyholder's answer, not its death: a request may
-    # cross a lock on its way.
-    "call": EVERY_STATE,
-    "settings": EVERY_STATE,
-    # A connection of credentials.sock, passed on; and the end of a unit that was given a key.
-    "credential": EVERY_STATE,
-    "unit-ended": EVERY_STATE,
-}
+SERVER_REQUESTS = frozenset({"hello", "call", "settings", "credential", "unit-ended"})
+"""Whatever the state: the refusal of a locked vault is the keyholder's answer, not its death, for a request may cross a lock on
+its way. `credential` passes a connection of credentials.sock on, `unit-ended` tells of the end of a unit that was given a key."""
 KEYHOLDER_REQUESTS = frozenset(
     {
         "open",

@@ -7,14 +7,13 @@ from functools import partial
 from typing import Any
 
 from vaultd.errors import ExchangeNotFoundError
-from vaultd.model import TAGGED, AuditRow, IntegrityRow, Row
+from vaultd.model import BY_TABLE, AuditRow, IntegrityRow, Row
 from vaultd.packing import pack_row, unpack_row
 from vaultd.server.backups import Backups
 from vaultd.store import anchor, database, queries
 from vaultd.store.changes import Change, Delete, Put
 from vaultd.store.store import Store
 
-_TABLES = {kind.table: kind for kind in TAGGED}
 _NEWEST = (1 << 63) - 1
 
 
@@ -85,7 +84,7 @@ class Rows:
         return page
 
     async def _read_page(self, wanted: tuple[str, int]) -> tuple[list[bytes], list[bytes], int]:
-        return await self._store.read(partial(queries.page, kind=_TABLES[wanted[0]], after=wanted[1]))
+        return await self._store.read(partial(queries.page, kind=BY_TABLE[wanted[0]], after=wanted[1]))
 
     async def _audit_facts(self, sequence: int) -> dict[str, Any]:
         def query(connection: sqlite3.Connection) -> dict[str, Any]:

@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vaultd.errors import StoreDamagedError
-from vaultd.model import TAGGED, AuditRow, IntegrityRow, Row
+from vaultd.model import BY_TABLE, AuditRow, IntegrityRow, Row
 from vaultd.store import queries
-
-_TABLES: dict[str, type[Row]] = {kind.table: kind for kind in TAGGED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ def _insert_sql(kind: type[Row]) -> str:
     return f'INSERT INTO "{kind.table}" ({queries.columns(kind)}) VALUES ({marks})'  # noqa: S608  fixed names
 
 
-_PUT = {table: _put_sql(kind, "tag") for table, kind in _TABLES.items()}
-_DELETE = {table: _delete_sql(kind) for table, kind in _TABLES.items()}
+_PUT = {table: _put_sql(kind, "tag") for table, kind in BY_TABLE.items()}
+_DELETE = {table: _delete_sql(kind) for table, kind in BY_TABLE.items()}
 _INSERT_AUDIT = _insert_sql(AuditRow)
 _PUT_INTEGRITY = _put_sql(IntegrityRow)
