@@ -3,7 +3,7 @@
 import os
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from time import monotonic, sleep
+from functools import partial
 from typing import Any
 
 import click
@@ -13,11 +13,13 @@ from vaultd_client.cli import ask_password as agents
 from vaultd_client.cli import machine_slot
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure
+from vaultd_client.cli.patience import SECONDS, while_replaced
 from vaultd_client.cli.secrets_in import wiped
 from vaultd_client.cli.session import Command, Session, moment, plain
 from vaultd_client.cli.slot_secrets import Opening, opening_options
 from vaultd_client.cli.terminal import facts, table
 from vaultd_client.errors import (
+    ExistsError,
     KeyFileError,
     LockedError,
     NotRunningError,
@@ -38,7 +40,7 @@ FREE_FAILURES = 5
 """The daemon decides; this is only told."""
 CLOCKS_AGREE = timedelta(minutes=1)
 """A smaller lead is that of the last entry of the audit, or of a clock that is being set right."""
-BOOT_SECONDS, BOOT_PAUSE_SECONDS = 9.0, 0.05
+BOOT_SECONDS = 9.0
 """A service may be started before the vault, and is given ten seconds by its unit."""
 STATUS_SECONDS = 5.0
 """A keyholder says how it is at once, also while Argon2id works; one that does not hangs."""
@@ -74,7 +76,10 @@ def unlock(
     pin = _pinned(session)
     with session.unlock_client() as keyholder, ExitStack() as closing:
         wanted = _opening(closing, credential, opening, ask_password=ask_password)
-        status = _status(keyholder, patient=credential is not None)
+        is_boot = credential is not None
+        seconds = BOOT_SECONDS if is_boot else SECONDS
+        look = partial(_settled, session, keyholder)
+        status = while_replaced(session.terminal, look, seconds=seconds, also_not_running=is_boot)
         if status.state == "UNINITIALIZED":
             raise UninitializedError("the vault was never initialized")
         if status.state == "UNLOCKED":
@@ -82,17 +87,17 @@ def unlock(
             return
         if pin is not None:
             with session.client() as client:
-                found = client.vault()
+                found = while_replaced(session.terminal, client.vault, also_not_running=True)  # there is a keyholder
             _compare(pin, found.vault_id, found.identity)
         if status.retry_after_ms:
             _wait(session, status, patient=wait or wanted.is_asked)
-        secret = agents.ask(lambda: keyholder.status().state == "UNLOCKED") if ask_password else wanted.read()
-        if secret is None:
-            session.terminal.result({"state": "UNLOCKED", "already": True}, "The vault was unlocked meanwhile.")
-            return
+        secret = agents.ask(lambda: while_replaced(session.terminal, look).state == "UNLOCKED") if ask_password else wanted.read()
         with wiped(secret), session.terminal.working("Unlocking; Argon2id takes a moment"):
             accepted = {"accept_rollback": accept_rollback, "accept_clock": accept_clock}
-            unlocked = _unlocked(keyholder, secret, wanted.kind, slot, accepted)
+            unlocked = None if secret is None else _unlocked(session, keyholder, secret, wanted.kind, slot, accepted)
+    if unlocked is None:
+        session.terminal.result({"state": "UNLOCKED", "already": True}, "The vault was unlocked meanwhile.")
+        return
     if pin is not None:
         _compare(pin, unlocked.pin.vault_id, unlocked.pin.identity)
     _show_unlocked(session, unlocked)
@@ -108,23 +113,34 @@ def _opening(closing: ExitStack, credential: str | None, opening: dict[str, Any]
     return Opening(**{**opening, "key_fd": closing.enter_context(machine_slot.credential(credential))})
 
 
-def _status(keyholder: UnlockClient, *, patient: bool) -> UnlockStatus:
-    """Returns how the vault is; where nobody has to wait for it, once it is up."""
-    until = monotonic() + (BOOT_SECONDS if patient else 0)
-    while True:
+def _settled(session: Session, keyholder: UnlockClient) -> UnlockStatus:
+    """Returns how the vault is.
+
+    Raises:
+        NotRunningError: The keyholder has the keys and the server says otherwise, or nothing yet. So it is for a moment
+            after a restore: a keyholder that is about to refuse the store and end is not an unlocked vault.
+    """
+    status = keyholder.status()
+    if status.state == "UNLOCKED":
         try:
-            return keyholder.status()
+            with session.client() as client:
+                is_so = client.vault().state == status.state
         except NotRunningError:
-            if monotonic() >= until:
-                raise
-        sleep(BOOT_PAUSE_SECONDS)
+            is_so = False
+        if not is_so:
+            text = "the keyholder has the keys, and vaultd does not serve with it"
+            raise NotRunningError(text, reason="KEYHOLDER_UNAVAILABLE", hint="vaultctl status; is vaultd started?")
+    return status
 
 
 def _unlocked(
-    keyholder: UnlockClient, secret: bytearray, kind: str, slot: int | None, accepted: dict[str, bool]
-) -> Unlocked:
+    session: Session, keyholder: UnlockClient, secret: bytearray, kind: str, slot: int | None, accepted: dict[str, bool]
+) -> Unlocked | None:
+    """Returns the unlock; None where the vault is unlocked by now, be it by a try whose answer was lost."""
     try:
-        return keyholder.unlock(secret, kind=kind, slot=slot, **accepted)
+        return while_replaced(session.terminal, lambda: keyholder.unlock(secret, kind=kind, slot=slot, **accepted))
+    except ExistsError:
+        return None
     except VaultClientError as error:
         if error.reason == "WRONG_PASSPHRASE":
             error.hint = _after_failure(error)
