@@ -88,9 +88,26 @@ def read(name: str, text: str) -> Reading:
             account.why = f"{variable} refers to another variable: write the value itself"
         elif not is_placeholder(value):
             pair[meant.field] = value
+    _share(accounts)
     keys = [account for account in accounts.values() if account.venues != ("",) or _has_key(account)]
     found = [_entry(account) for account in keys]
     return sorted_out(found, only_keys=not others and len(keys) == len(accounts))
+
+
+def _share(accounts: dict[tuple[str, str], _Account]) -> None:
+    """Gives fields without a key to the networks of the same exchange that have one.
+
+    NautilusTrader has one HYPERLIQUID_ACCOUNT_ADDRESS for both networks; people write one passphrase.
+    """
+    for place, account in [*accounts.items()]:
+        others = [each for each in accounts.values() if each.name == account.name and _has_key(each)]
+        if _has_key(account) or not others or account.why or {*account.pairs} != {""}:
+            continue
+        for other in others:
+            other.lines = sorted((*other.lines, *account.lines))
+            for pair in other.pairs.values():
+                pair.update({**account.pairs[""], **pair})
+        del accounts[place]
 
 
 def _has_key(account: _Account) -> bool:
