@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 import click
 
@@ -12,10 +13,12 @@ from vaultd_client.cli.parsing import HALVES, Label, Until
 from vaultd_client.cli.session import Command, Session, plain
 from vaultd_client.cli.verify_options import Wish, verified, verify_options
 from vaultd_client.cli.views import credential_table, exchange_facts
+from vaultd_client.cli.vouched import signed_exchange
 from vaultd_client.client import VaultClient
 from vaultd_client.drafts import Draft
 from vaultd_client.errors import ExistsError, LockedError, NotFoundError, UninitializedError
 from vaultd_client.fields import FieldValues
+from vaultd_client.key_checks import KeyCheck
 from vaultd_client.keys import ClientKey
 
 
@@ -77,19 +80,22 @@ def add(
             configurations: Mapping[str, FieldValues] = _asked(session, client, kind, halves)
         else:
             configurations = _documented(draft, halves)
-        environment = environment or draft.environment
-        checks = verified(session, client.kind(kind), environment, configurations, wish) if wish.verify else {}
-        created, notices = client.create_exchange(
+        checks: Mapping[str, KeyCheck] = {}
+        create = partial(
+            client.create_exchange,
             name,
             kind,
             configurations,
-            environment=environment,
+            environment=environment or draft.environment,
             labels={**draft.labels, **dict(labels)},
             market_types=list(market_types) or draft.market_types,
             hidden=hidden or draft.hidden,
-            checks=checks,
             expires_at=dict.fromkeys(configurations, expires) if expires else None,
         )
+        if wish.verify:
+            vouched, _ = create(validate_only=True)
+            checks = verified(session, client.kind(kind), vouched, configurations, wish)
+        created, notices = create(checks=checks)
     for notice in notices:
         session.terminal.warn(notice)
     document_shown = {"exchange": plain(created), "notices": list(notices)}
@@ -128,11 +134,10 @@ def rotate(
             fields: FieldValues = key_pairs.ask_pair(session.terminal, kind, configuration)
         else:
             fields = key_pairs.single(document, configuration)
-        checks = {}
+        checks: Mapping[str, KeyCheck] = {}
         if wish.verify:
-            found = look_up(client, name)
-            kind = client.kind(found.kind)
-            checks = verified(session, kind, found.environment, {configuration: fields}, wish)
+            vouched = signed_exchange(client, name)
+            checks = verified(session, client.kind(vouched.kind), vouched, {configuration: fields}, wish)
         changed, version, notices = client.rotate_credential(
             name, configuration, fields, check=checks.get(configuration), expires_at=expires
         )

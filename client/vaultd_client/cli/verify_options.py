@@ -18,9 +18,11 @@ from vaultd_client.cleaning import cleaned
 from vaultd_client.cli.exit_codes import ExitCode
 from vaultd_client.cli.failure import Failure, invalid
 from vaultd_client.cli.session import Session
+from vaultd_client.cli.vouched import check_kind
 from vaultd_client.fields import FieldValues, credential_fields
 from vaultd_client.key_checks import KeyCheck
 from vaultd_client.kinds import Kind
+from vaultd_client.models import Exchange
 from vaultd_client.revealed import FIELD_NAMES
 from vaultd_client.verify import Asked, Credential, Policy, ask, need_ccxt
 from vaultd_client.verify.policy import FILE
@@ -101,20 +103,27 @@ def url_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def verified(
-    session: Session, kind: Kind, environment: str, pairs: Mapping[str, FieldValues], wish: Wish
+    session: Session, kind: Kind, vouched: Exchange, pairs: Mapping[str, FieldValues], wish: Wish
 ) -> dict[str, KeyCheck]:
     """Asks the exchange about key pairs that are to be stored; one pair in both halves is asked about once.
 
+    Args:
+        session: Whose settings and terminal these are.
+        kind: What the catalogue says of the kind.
+        vouched: The exchange, from a signed answer.
+        pairs: Half to key pair.
+        wish: What the options say.
+
     Returns:
-        Half to what to store beside it; empty without --verify.
+        Half to what to store beside it.
 
     Raises:
         Failure: A pair does not work, may do too much, or the exchange could not be asked.
+        UntrustedVaultError: The catalogue says something else than the signed answer.
     """
-    if not wish.verify:
-        return {}
+    check_kind(kind, vouched)
     policy = wish.policy(session)
-    environment = environment or "live"
+    environment = vouched.environment
     ccxt_id, switch = kind.kind if kind.in_ccxt else "", kind.ccxt_switches.get(environment, "")
     asked: list[tuple[dict[str, str], Asked]] = []
     checks: dict[str, KeyCheck] = {}
