@@ -32,7 +32,7 @@ class ExitCode(IntEnum):
 
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "done",
-    ExitCode.INTERNAL: "internal error",
+    ExitCode.INTERNAL: "internal error, or the result cannot be written",
     ExitCode.USAGE: "wrong usage of the command line",
     ExitCode.NOT_RUNNING: "vaultd is not running",
     ExitCode.LOCKED: "the vault is locked",

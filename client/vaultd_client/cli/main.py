@@ -1,6 +1,7 @@
 """The root of the command tree, and the one place where errors become a line, a hint and an exit code."""
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from vaultd_client.cli import (
     reveal,
     setup,
     slots,
+    streams,
     system,
     unit,
     vault,
@@ -128,9 +130,24 @@ def run(arguments: Sequence[str]) -> int:
         document = _document(error.reason.lower(), error.message, error.fields, error.hint)
         return _report(session.terminal, {**document, "metadata": error.metadata}, exit_code(error.reason))
     except Exception as defect:  # noqa: BLE001 - the last resort: a traceback may quote a secret
+        if isinstance(defect, OSError) and _is_unwritten(session.terminal):
+            return ExitCode.INTERNAL
         document = _document("internal", _defect(defect), {}, "please report this line")
         return _report(session.terminal, document, ExitCode.INTERNAL)
+    if _is_unwritten(session.terminal):
+        return ExitCode.INTERNAL
     return returned if isinstance(returned, int) else ExitCode.OK
+
+
+def _is_unwritten(terminal: Terminal) -> bool:
+    """Says whether the result did not arrive, and why; a reader who has gone knows it."""
+    why = streams.why_unwritable(sys.stdout)
+    if why is None:
+        return False
+    if not isinstance(why, BrokenPipeError):
+        text = f"the result cannot be written: {os.strerror(why.errno or 0)}"
+        terminal.error(text, "before you do it again, look whether it was done")
+    return True
 
 
 def _document(reason: str, text: str, fields: Mapping[str, str], hint: str) -> dict[str, Any]:
@@ -145,9 +162,14 @@ def _document(reason: str, text: str, fields: Mapping[str, str], hint: str) -> d
 
 
 def _report(terminal: Terminal, document: Mapping[str, Any], code: ExitCode) -> ExitCode:
+    told = False
     if terminal.json:
-        terminal.result(document)
-    else:
+        try:
+            terminal.result(document)
+            told = True
+        except OSError:
+            streams.why_unwritable(sys.stdout)  # then a person is told
+    if not told:
         fields = [f"{name}: {problem}" for name, (problem,) in document["error_attributes"].items()]
         terminal.error("; ".join([document["error_description"], *fields]), document["hint"])
     return code
@@ -169,6 +191,7 @@ def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
 
 def main() -> NoReturn:
     """Entry point of `vaultctl`."""
+    streams.occupy_closed()
     forbid_dumps()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -178,4 +201,6 @@ def main() -> NoReturn:
             signal.signal(each, _terminated)
     # Ignored by who started us, the kernel forgets how a child ended, and subprocess takes every failure for success.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    streams.why_unwritable(sys.stderr)  # and nobody can be told
+    sys.exit(code)

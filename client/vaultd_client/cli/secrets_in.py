@@ -5,6 +5,8 @@ Measure: descriptors and prompts only; `readv` straight into a bytearray that is
 Limit: what must become a protobuf message (the fields of a key pair) is copied by Python and cannot be wiped.
 """
 
+import errno
+import fcntl
 import os
 import stat
 import termios
@@ -47,9 +49,11 @@ def check_descriptor(option: str, descriptor: int) -> None:
     """
     try:
         mode = os.fstat(descriptor).st_mode
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+            raise OSError(errno.EBADF, "opened to write")  # as a closed stdin is (streams.py)
     except OSError:
         raise Failure(
-            f"{option}: file descriptor {descriptor} is not open",
+            f"{option}: file descriptor {descriptor} is not open to read",
             f"open it in the shell, such as: vaultctl ... {option} {descriptor} {descriptor}< FILE",
         ) from None
     if stat.S_ISDIR(mode):

@@ -15,7 +15,7 @@ import threading
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from rich.console import Console, RenderableType
@@ -104,7 +104,7 @@ class Terminal:
 
     def note(self, text: str, style: str = "") -> None:
         """Writes one line for the person to stderr."""
-        self._notices.print(Text(clean(text), style=style), soft_wrap=True)
+        self._tell(Text(clean(text), style=style))
 
     def warn(self, text: str) -> None:
         """Writes one line that the person should not miss to stderr."""
@@ -112,9 +112,13 @@ class Terminal:
 
     def error(self, text: str, hint: str = "") -> None:
         """Writes an error and what to do next to stderr."""
-        self._notices.print(Text.assemble(("vaultctl: ", "bold red"), clean(text)), soft_wrap=True)
+        self._tell(Text.assemble(("vaultctl: ", "bold red"), clean(text)))
         if hint:
-            self._notices.print(Text.assemble(("hint: ", "bold"), clean(hint)), soft_wrap=True)
+            self._tell(Text.assemble(("hint: ", "bold"), clean(hint)))
+
+    def _tell(self, text: Text) -> None:
+        with suppress(OSError):  # a stderr that is closed or full: nobody can be told, and the work goes on
+            self._notices.print(text, soft_wrap=True)
 
     @contextmanager
     def working(self, text: str) -> Iterator[None]:
