@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from vaultd_client import paths
-from vaultd_client.errors import InvalidError, NotRunningError
+from vaultd_client.errors import InvalidError, NotRunningError, RefusedError
 from vaultd_client.keys import ClientKey
 from vaultd_client.session import Session
 
@@ -62,9 +62,21 @@ def target(path: Path) -> str:
 
 
 def check_present(path: Path) -> None:
-    """Raises NotRunningError where there is no socket, which needs no second try."""
-    if not os.path.lexists(path):
-        raise NotRunningError(f"no socket at {path}")
+    """Returns where there is a socket. Where there is none, nothing needs a second try.
+
+    Raises:
+        NotRunningError: There is none.
+        RefusedError: This user may not look: the runtime directory of another user is closed to all others.
+    """
+    try:
+        path.lstat()
+    except PermissionError:
+        raise RefusedError(
+            f"uid {os.geteuid()} may not reach {path}, which is in a directory of another user",
+            hint="run it as that user; for bots of other users, make it a service: sudo vaultctl system install",
+        ) from None
+    except OSError:
+        raise NotRunningError(f"no socket at {path}") from None
 
 
 def session(key: KeySource, timeout: float) -> Session:

@@ -243,7 +243,7 @@ HINTS: dict[str, str] = {
     "BACKUP_INVALID": "take another backup; look into it with: vaultctl backup verify FILE",
     "RESTORE_REFUSED": "vaultctl backup restore --help names the flag that does it all the same",
     "PROTOCOL_VIOLATION": "install the same version of vaultd and vaultd-client",
-    "NOT_RUNNING": "start it with: vaultd",
+    "NOT_RUNNING": "start it with: vaultd; as a service: sudo systemctl start vaultd",
     "UNTRUSTED_VAULT": "find out who answers at the socket before you go on: vaultctl status",
     "KEY_FILE": "vaultctl client keygen",
     "TIMED_OUT": "vaultctl status",

@@ -136,7 +136,7 @@ class ClientKey:
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_whole(target, content, overwrite=overwrite)
         except FileExistsError as error:
-            raise KeyFileError(f"{target} exists", hint="choose another path, or overwrite it on purpose") from error
+            raise KeyFileError(f"{target} exists", hint="make another one: vaultctl client keygen PATH; keys of bots have files of their own") from error
         except OSError as error:
             raise KeyFileError(
                 f"{target} cannot be written: {os.strerror(error.errno or 0)}", hint="choose a path that you may write"

@@ -191,7 +191,7 @@ def signed_call(session: Session, method: Method[Response], body: Callable[[Bind
 def fetch_facts(session: Session) -> Call[Facts]:
     """Asks the vault who it is, checks it against the pin and keeps what it vouches for.
 
-    1. The vault was initialized.
+    1. The vault was initialized. Asked before the key: where there is no vault yet, a key file is of no use.
     2. Its id and identity are the pinned ones.
     3. It is unlocked.
     4. The pinned identity signed epoch and seal key.
@@ -199,12 +199,12 @@ def fetch_facts(session: Session) -> Call[Facts]:
     Raises:
         UninitializedError, UntrustedVaultError, LockedError: A step fails.
     """
-    _, _, pin = session.key()
     session.facts = None
     response = yield from open_call(methods.GET_VAULT, vault_service_pb2.GetVaultRequest())
     vault = Vault.from_proto(response.vault)
     if vault.state == "UNINITIALIZED":
         raise UninitializedError("the vault was never initialized")
+    _, _, pin = session.key()
     if (vault.vault_id, vault.identity) != (pin.vault_id, pin.identity):
         raise UntrustedVaultError("this is not the vault that the key file pins")
     if vault.state != "UNLOCKED":

@@ -34,6 +34,7 @@ def test_a_person_makes_a_vault_and_has_to_type_the_recovery_code_again(running:
             assert keyholder.status().state == "UNINITIALIZED"  # nothing exists before the code is typed again
         person.type("")
         person.answer("Type the recovery code: ", "nonsense")
+        person.expect("That was not the code.")
         person.expect("Write it down, then press Enter: ")
         person.type("")
         person.answer("Type the recovery code: ", code.lower().replace("-", " "))

@@ -63,7 +63,7 @@ def test_an_error_is_one_line_and_a_hint_on_stderr(capsys: pytest.CaptureFixture
     assert shown.out == ""
     lines = shown.err.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["vaultctl", "hint"]
-    assert lines[1] == "hint: start it with: vaultd"
+    assert lines[1] == "hint: start it with: vaultd; as a service: sudo systemctl start vaultd"
 
 
 @pytest.mark.parametrize("arguments", [["exchange", "list", "--json"], ["--json", "exchange", "list"]])
@@ -152,3 +152,24 @@ def raising(error: Exception) -> Callable[..., None]:
         raise error
 
     return callback
+
+
+@pytest.mark.parametrize("arguments", [["completion"], ["reveal", "main"], ["exchange", "rotate", "main"]])
+def test_an_error_of_usage_that_lists_choices_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == ExitCode.USAGE
+    first, second = capsys.readouterr().err.splitlines()
+    assert "Choose from: " in first
+    assert "\\x" not in first
+    assert second.startswith("hint: vaultctl ")
+
+
+def test_an_error_about_a_file_names_the_file_and_the_option_that_was_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text("{")
+    add = ["exchange", "add", "main", "--kind", "kraken"]
+    assert run([*add, "--from-file", str(path)]) == ExitCode.USAGE
+    assert capsys.readouterr().err.startswith(f"vaultctl: --from-file: {path}: that is not JSON\n")
+    assert run([*add, "--from-file", str(path), "--from-stdin"]) == ExitCode.USAGE
+    assert "--from-stdin and --from-file exclude each other" in capsys.readouterr().err

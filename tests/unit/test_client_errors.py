@@ -55,7 +55,7 @@ def test_a_reason_of_a_newer_daemon_is_an_internal_error_that_keeps_its_name() -
 
 def test_locked_and_not_running_say_what_to_type() -> None:
     assert errors.LockedError("x").hint == "vaultctl unlock"
-    assert errors.NotRunningError("x").hint == "start it with: vaultd"
+    assert errors.NotRunningError("x").hint == "start it with: vaultd; as a service: sudo systemctl start vaultd"
 
 
 def test_fields_at_fault_are_named_with_what_is_wrong() -> None:

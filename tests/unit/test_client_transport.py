@@ -187,7 +187,7 @@ def test_the_text_of_a_foreign_error_is_not_repeated(socket: Path, script: Scrip
 def test_no_socket_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with VaultClient(tmp_path / "none.sock") as client:
         monkeypatch.setattr(client._closed, "wait", lambda _seconds: pytest.fail("it waits"))
-        assert refused_in(5, NotRunningError, client.vault).hint == "start it with: vaultd"
+        assert refused_in(5, NotRunningError, client.vault).hint == "start it with: vaultd; as a service: sudo systemctl start vaultd"
 
 
 def test_a_socket_that_nobody_listens_at_is_said_soon(tmp_path: Path, serve: Serve) -> None:

@@ -327,7 +327,7 @@ def test_no_socket_and_nobody_listening_are_not_running(path: Path) -> None:
         server.bind(str(path))
     with pytest.raises(NotRunningError, match="nobody listens") as error, UnlockClient(path) as client:
         client.status()
-    assert error.value.hint == "start it with: vaultd"
+    assert error.value.hint == "start it with: vaultd; as a service: sudo systemctl start vaultd"
 
 
 def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`vaultctl client`: keys, the allowlist, and the rights of administrators. `grants.py` has the rest."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from vaultd_client.models import Client
 
 _PERMISSION = "Administrative permission, such as Exchanges:Create; * is all of them. May be repeated."
 _PUBLIC_FILE_CHARACTERS = 4096
+_PUBLIC_FILE = "name a file that holds the public key alone"
 
 
 @click.group(cls=Group)
@@ -206,6 +208,8 @@ def _public_text(given: str) -> str:
     try:
         with Path(given[1:]).open(encoding="ascii") as file:
             text = file.read(_PUBLIC_FILE_CHARACTERS)
-    except (OSError, UnicodeDecodeError):
-        raise Failure(f"{given[1:]} cannot be read as text", "name a file that holds the public key alone") from None
+    except OSError as error:
+        raise Failure(f"{given[1:]} cannot be read: {os.strerror(error.errno or 0)}", _PUBLIC_FILE) from None
+    except UnicodeDecodeError:
+        raise Failure(f"{given[1:]} is no text", _PUBLIC_FILE) from None
     return text.strip()

@@ -9,6 +9,7 @@ import click
 from vaultd_client.cli import key_pairs, prompts
 from vaultd_client.cli.completion import EXCHANGE, KIND
 from vaultd_client.cli.failure import Failure
+from vaultd_client.cli.known_kind import known_kind
 from vaultd_client.cli.parsing import HALVES, Label, Until
 from vaultd_client.cli.session import Command, Session, plain
 from vaultd_client.cli.verify_options import Wish, verified, verify_options
@@ -20,6 +21,7 @@ from vaultd_client.errors import ExistsError, LockedError, NotFoundError, Uninit
 from vaultd_client.fields import FieldValues
 from vaultd_client.key_checks import KeyCheck
 from vaultd_client.keys import ClientKey
+from vaultd_client.kinds import Kind
 
 
 @click.command(cls=Command)
@@ -52,8 +54,7 @@ def add(
     hidden: bool,
     expires: datetime | None,
     wish: Wish,
-    from_stdin: bool,
-    fields_fd: int | None,
+    given: key_pairs.Given | None,
 ) -> None:
     """Add an exchange with a read key pair, a write key pair, or both.
 
@@ -69,15 +70,16 @@ def add(
     """  # noqa: D301 - the backspace is click's
     wish.check_ready(session)
     with session.client() as client:
-        document = key_pairs.document(from_stdin=from_stdin, fields_fd=fields_fd)
+        document = key_pairs.document(given)
         draft = document or key_pairs.empty()
         if document is None:
             require_ready(session, client)
         name = name or draft.name or prompts.ask("Name of the exchange", instead="NAME")
         kind = kind or draft.kind or prompts.ask("Kind, such as binance", instead="--kind")
+        known = known_kind(client, kind)
         if document is None:
             require_new(client, name)
-            configurations: Mapping[str, FieldValues] = _asked(session, client, kind, halves)
+            configurations: Mapping[str, FieldValues] = _asked(session, known, halves)
         else:
             configurations = _documented(draft, halves)
         checks: Mapping[str, KeyCheck] = {}
@@ -94,7 +96,7 @@ def add(
         )
         if wish.verify:
             vouched, _ = create(validate_only=True)
-            checks = verified(session, client.kind(kind), vouched, configurations, wish)
+            checks = verified(session, known, vouched, configurations, wish)
         created, notices = create(checks=checks)
     for notice in notices:
         session.terminal.warn(notice)
@@ -116,8 +118,7 @@ def rotate(
     configuration: str,
     expires: datetime | None,
     wish: Wish,
-    from_stdin: bool,
-    fields_fd: int | None,
+    given: key_pairs.Given | None,
 ) -> None:
     """Store a new key pair for one half and make it the active one.
 
@@ -127,7 +128,7 @@ def rotate(
 
     wish.check_ready(session)
     with session.client() as client:
-        document = key_pairs.document(from_stdin=from_stdin, fields_fd=fields_fd)
+        document = key_pairs.document(given)
         if document is None:
             require_ready(session, client)
             kind = client.kind(look_up(client, name).kind)
@@ -155,10 +156,10 @@ def require_ready(session: Session, client: VaultClient) -> None:
         LockedError, UninitializedError: The vault cannot take it.
         KeyFileError: There is no key to sign with.
     """
-    ClientKey.load(session.key_path())
     state = client.vault().state
     if state == "UNINITIALIZED":
         raise UninitializedError("the vault was never initialized")
+    ClientKey.load(session.key_path())
     if state != "UNLOCKED":
         raise LockedError("the vault is locked")
 
@@ -176,8 +177,7 @@ def require_new(client: VaultClient, name: str) -> None:
     raise ExistsError(f"an exchange of the name {name} exists")
 
 
-def _asked(session: Session, client: VaultClient, kind: str, halves: Sequence[str]) -> Mapping[str, FieldValues]:
-    known = client.kind(kind)
+def _asked(session: Session, known: Kind, halves: Sequence[str]) -> Mapping[str, FieldValues]:
     if halves:
         return {half: key_pairs.ask_pair(session.terminal, known, half) for half in halves}
     pairs: dict[str, FieldValues] = {"read": key_pairs.ask_pair(session.terminal, known, "read")}

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +36,34 @@ LABELS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Where a JSON document comes from: `option` is what the person typed."""
+
+    option: str
+    descriptor: int
+
+
 def document_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that name where a JSON document comes from; the command gets `from_stdin` and `fields_fd`."""
+    """Adds the options that name where a JSON document comes from; the command gets `given`, None without any."""
 
     @click.option("--from-stdin", is_flag=True, help="Read the key pair as JSON from stdin.")
     @click.option("--fields-fd", type=DESCRIPTOR, help="Read the key pair as JSON from this descriptor.")
     @click.option("--from-file", type=click.Path(path_type=Path), help="Read it from a file, such as Coinbase's.")
     @functools.wraps(command)
-    def with_document(*arguments: Any, from_file: Path | None, fields_fd: int | None, **options: Any) -> Any:
+    def with_document(
+        *arguments: Any, from_stdin: bool, from_file: Path | None, fields_fd: int | None, **options: Any
+    ) -> Any:
+        named = {"--from-stdin": from_stdin, "--from-file": from_file is not None, "--fields-fd": fields_fd is not None}
+        typed = [option for option, is_there in named.items() if is_there]
+        if len(typed) > 1:
+            raise Failure(f"{' and '.join(typed)} exclude each other", "leave one out")
         if from_file is None:
-            return command(*arguments, fields_fd=fields_fd, **options)
-        if fields_fd is not None:
-            raise Failure("--from-file and --fields-fd exclude each other", "leave one out")
+            descriptor = 0 if from_stdin else fields_fd
+            given = None if descriptor is None else Given(typed[0], descriptor)
+            return command(*arguments, given=given, **options)
         with opened("--from-file", from_file) as descriptor:
-            answer = command(*arguments, fields_fd=descriptor, **options)
+            answer = command(*arguments, given=Given(f"--from-file: {from_file}", descriptor), **options)
         click.get_current_context().ensure_object(Session).terminal.note(
             f"{from_file} still holds the secret: delete it once the key pair is known to work."
         )
@@ -57,17 +72,13 @@ def document_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_document
 
 
-def document(*, from_stdin: bool, fields_fd: int | None) -> Draft | None:
+def document(given: Given | None) -> Draft | None:
     """Returns the document that the options name; None where none of them was given.
 
     Raises:
-        Failure: Both were given, or what came in is no such document.
+        Failure: What came in is no such document.
     """
-    if from_stdin and fields_fd is not None:
-        raise Failure("--from-stdin and --fields-fd exclude each other", "leave one out")
-    if from_stdin:
-        return draft_from("--from-stdin", 0)
-    return draft_from("--fields-fd", fields_fd) if fields_fd is not None else None
+    return None if given is None else draft_from(given.option, given.descriptor)
 
 
 def empty() -> Draft:

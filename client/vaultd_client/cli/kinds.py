@@ -1,14 +1,11 @@
 """`vaultctl kinds`: the exchanges that the vault knows, the fields of their key pairs, and how to make a key there."""
 
-import difflib
-
 import click
 
 from vaultd_client.cli.completion import KIND
 from vaultd_client.cli.kind_views import kind_page, kind_table
+from vaultd_client.cli.known_kind import known_kind
 from vaultd_client.cli.session import Group, Session, plain
-from vaultd_client.client import VaultClient
-from vaultd_client.errors import NotFoundError
 from vaultd_client.kinds import Kind
 
 
@@ -56,19 +53,7 @@ def show(session: Session, *, kind: str) -> None:
     the exchange has or had.
     """
     with session.client() as client:
-        try:
-            found = client.kind(kind)
-        except NotFoundError as error:
-            raise NotFoundError(
-                error.message, reason=error.reason, fields=error.fields, hint=_hint(client, kind)
-            ) from None
+        found = known_kind(client, kind)
     if found.notice:
         session.terminal.warn(found.notice)
     session.terminal.result(plain(found), *kind_page(found))
-
-
-def _hint(client: VaultClient, wanted: str) -> str:
-    """Says which kinds have a name like this one."""
-    names = {name.lower(): kind for kind in client.kinds() for name in (kind.kind, kind.display_name, *kind.aliases)}
-    near = dict.fromkeys(names[name].kind for name in difflib.get_close_matches(wanted.lower(), names, n=3, cutoff=0.7))
-    return f"vaultctl kinds show {' or '.join(near)}" if near else "vaultctl kinds list, or use --kind custom"

@@ -124,7 +124,7 @@ def run(arguments: Sequence[str]) -> int:
         return _report(session.terminal, document, failure.code)
     except click.UsageError as usage:
         path = usage.ctx.command_path if usage.ctx else PROGRAM
-        document = _document("usage", usage.format_message(), {}, f"{path} --help")
+        document = _document("usage", " ".join(usage.format_message().split()), {}, f"{path} --help")
         return _report(session.terminal, document, ExitCode.USAGE)
     except VaultClientError as error:
         document = _document(error.reason.lower(), error.message, error.fields, error.hint)

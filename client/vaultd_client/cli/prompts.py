@@ -72,12 +72,12 @@ def secret(question: str, *, instead: str = "--passphrase-fd") -> bytearray:
     return line
 
 
-def written_down(code: str, *, instead: str) -> None:
-    """Shows a secret until the person says it is written down, then wipes it off the screen.
+def written_down(code: str, why: str = "", *, instead: str) -> None:
+    """Shows a secret until the person says it is written down, then wipes it off the screen. `why` is shown first.
 
     Limit: a terminal that keeps what it showed in its scroll-back keeps this too.
     """
-    lines = ["Recovery code, shown this once. It opens the vault when the passphrase is lost.", "", f"    {code}", ""]
+    lines = [f"{why}Recovery code, shown this once. It opens the vault when the passphrase is lost.", "", f"    {code}", ""]
     with _terminal(instead) as terminal, echo_off(terminal):
         _show(terminal, "\n".join([*lines, "Write it down, then press Enter: "]), layout=True)
         if not line_from_terminal(terminal):

@@ -136,8 +136,8 @@ def new_recovery_code(descriptor: int | None) -> bytearray:
         _write_line("--recovery-to-fd", descriptor, text)
         return code
     instead = "--recovery-to-fd"
-    for _ in range(prompts.TRIES):
-        prompts.written_down(text, instead=instead)
+    for attempt in range(prompts.TRIES):
+        prompts.written_down(text, "That was not the code. " if attempt else "", instead=instead)
         if _is(code, prompts.retyped("Type the recovery code", instead=instead)):
             return code
     wipe(code)
