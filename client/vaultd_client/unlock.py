@@ -224,7 +224,7 @@ class UnlockClient:
             except PermissionError:
                 raise RefusedError(
                     f"uid {os.geteuid()} may not open {self.path}",
-                    hint="run it as the owner of the vault, or as a member of the socket's group",
+                    hint="run it as the owner of the vault, or as a member of the socket's group, who has logged in since he was added",
                 ) from None
             except TimeoutError:
                 raise TimedOutError(f"nobody accepts at {self.path}") from None

@@ -24,6 +24,10 @@ def test_grant_prints_the_lines_that_the_units_file_needs(vault: Daemon) -> None
     assert "ExecStartPre=test -s %d/binance-main.json" in text
 
 
+def test_who_grants_in_a_users_vault_hears_that_systemd_asks_the_hosts(vault: Daemon) -> None:
+    assert "sudo vaultctl system install" in vaultctl(vault, "unit", "grant", "bot", "binance-main").stderr
+
+
 def test_all_grants_of_a_unit_are_taken_back_together(vault: Daemon) -> None:
     for half in ("read", "write"):
         document(vault, "unit", "grant", "bot", "binance-main", "--configuration", half)

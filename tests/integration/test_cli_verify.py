@@ -104,6 +104,7 @@ def test_what_was_not_judged_is_not_stored(vault: Daemon, okx: Venue) -> None:
     code, error = add(vault, okx, okx.new_key())
     assert (code, error["error"]) == (14, "not_verified")
     assert CANARY not in json.dumps(error)
+    assert error["hint"] == "try again; or store it without --verify"
     assert not is_stored(vault)
 
 
@@ -134,6 +135,7 @@ def test_stored_keys_are_asked_about_and_the_answers_recorded(vault: Daemon, okx
     del okx.keys[gone.api_key]
     code, found = verify(vault, okx, "good", "gone")
     assert code == 7
+    assert "--verify" not in json.dumps(found)  # these are stored
     assert [(each["exchange"], each["problem"]) for each in found["checks"]] == [("good", ""), ("gone", "wrong-key")]
     assert credential(vault, "good")["key_state"] == "OK"
     bad = credential(vault, "gone")

@@ -89,7 +89,7 @@ def allow(session: Session, *, name: str, public_key: str, uid: int, unit: str, 
         _show(session, vault, allowed)
     mine = ClientKey.load(session.key_path()).vault
     if mine is not None and not session.terminal.json:
-        session.terminal.note(f"Its key file must pin {mine.fingerprint}; `vaultctl client keygen` shows what it does.")
+        session.terminal.note(f"Its key file must pin {mine.fingerprint}; vaultctl client keygen said which it pins.")
         session.terminal.note(f"Next: vaultctl client grant {allowed.name} EXCHANGE --configuration read")
 
 

@@ -79,12 +79,15 @@ def grant(
     EXCHANGE.read.json. EXCHANGE may be '*' for every one.
     """
     with session.client() as vault:
+        is_of_host = vault.socket.parent == paths.SYSTEM_RUNTIME_DIR
         made = vault.create_grant(_PREFIX + unit, exchange, configuration, not_after=until, rate=rate)
         names = exchange_names(vault)
     for notice in made.notices:
         session.terminal.warn(notice)
     lines = [f"[Service] of {unit}:", *(f"  {line}" for line in _directives(f"{names.get(made.exchange, exchange)}.json"))]
     session.terminal.result(plain(made), grant_text(made, names), *([] if exchange == "*" else lines))
+    if not is_of_host:
+        session.terminal.warn("units are served by the vault of the host, and this is a user's: sudo vaultctl system install")
 
 
 @unit.command("list")

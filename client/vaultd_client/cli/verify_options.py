@@ -142,7 +142,7 @@ def _accepted(kind: Kind, half: str, found: Asked, policy: Policy) -> KeyCheck:
     if found.check is None:
         assert found.why is not None
         text = f"{kind.display_name} was not asked or did not answer: {found.why.text}. Nothing is stored"
-        raise Failure(text, found.why.hint, code=ExitCode.NOT_ASKED, reason="not_verified")
+        raise Failure(text, f"{found.why.hint}; or store it without --verify", code=ExitCode.NOT_ASKED, reason="not_verified")
     if found.why is not None:
         raise Failure(
             "Invalid credentials",

@@ -16,7 +16,8 @@ class Problem:
     refused: bool = True
 
 
-_AGAIN = "try again, or store the key without --verify"
+_AGAIN = "try again"
+_LOOK = "look at the key on the exchange's own page"
 _PASTE = "paste it again; where it is lost, make a new key at the exchange"
 
 PROBLEMS: Final[dict[str, Problem]] = {
@@ -80,10 +81,10 @@ PROBLEMS: Final[dict[str, Problem]] = {
         "the answer is not one of this exchange: a web page, a proxy, or an API that has changed", _AGAIN, refused=False
     ),
     "not-in-ccxt": Problem(
-        "this kind of exchange cannot be asked: ccxt does not know it", "store the key without --verify", refused=False
+        "this kind of exchange cannot be asked: ccxt does not know it", _LOOK, refused=False
     ),
     "no-environment": Problem(
-        "ccxt has no address for this environment of the exchange", "store the key without --verify", refused=False
+        "ccxt has no address for this environment of the exchange", _LOOK, refused=False
     ),
     "broken": Problem("the check broke off", _AGAIN, refused=False),
 }
