@@ -4,6 +4,7 @@ The parameters are those of `VaultClient`'s methods, where they are described.
 """
 # ruff: noqa: D103 - see above
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from google.protobuf.message import Message
 
 from vaultd_api.v1 import audit_service_pb2, client_service_pb2, exchange_service_pb2, resources_pb2, vault_service_pb2
 from vaultd_client import backups, keys, methods
-from vaultd_client.errors import InternalError, NotFoundError, invalid
+from vaultd_client.errors import InternalError, NotFoundError, RefusedError, invalid
 from vaultd_client.fields import FieldValues, build, configuration_name, credential_fields, need_aliases
 from vaultd_client.key_checks import KeyCheck, sealed_facts
 from vaultd_client.kinds import Kind
@@ -99,7 +100,12 @@ def reveal(session: Session, exchange: str, configuration: str, version: int) ->
         configuration=configuration_name(configuration),
         version=version,
     )
-    return RevealedCredential((yield from _signed(session, methods.REVEAL_CREDENTIAL, request)))
+    try:
+        return RevealedCredential((yield from _signed(session, methods.REVEAL_CREDENTIAL, request)))
+    except RefusedError as error:
+        if error.reason == "PERMISSION_DENIED":
+            error.hint = f"ask an administrator: vaultctl client why CLIENT {shlex.quote(exchange)} {configuration}"
+        raise
 
 
 def create_exchange(

@@ -39,6 +39,19 @@ class VaultClientError(Exception):
         self.metadata = dict(metadata or {})
         self.hint = hint or HINTS.get(self.reason) or HINTS[self.default_reason]
 
+    @property
+    def hint(self) -> str:
+        """What to type next. A traceback ends with it, as a note of PEP 678."""
+        return self._hint
+
+    @hint.setter
+    def hint(self, text: str) -> None:
+        self._hint = text
+        self.__notes__ = [f"hint: {text}"]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r}, reason={self.reason!r})"
+
     def __str__(self) -> str:
         return "; ".join([self.message, *(f"{name}: {text}" for name, text in self.fields.items())])
 

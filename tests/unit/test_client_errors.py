@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import traceback
 
 import grpc
 import pytest
@@ -56,6 +57,19 @@ def test_a_reason_of_a_newer_daemon_is_an_internal_error_that_keeps_its_name() -
 def test_locked_and_not_running_say_what_to_type() -> None:
     assert errors.LockedError("x").hint == "vaultctl unlock"
     assert errors.NotRunningError("x").hint == "start it with: vaultd; as a service: sudo systemctl start vaultd"
+
+
+def test_an_error_that_nobody_catches_ends_with_what_to_type() -> None:
+    error = errors.LockedError("the vault is locked")
+    lines = traceback.format_exception(error)
+    assert lines[-2:] == ["vaultd_client.errors.LockedError: the vault is locked\n", "hint: vaultctl unlock\n"]
+    error.hint = "something better"
+    assert traceback.format_exception(error)[-1] == "hint: something better\n"
+
+
+def test_the_repr_in_a_log_says_which_field_and_which_reason() -> None:
+    error = error_for("RECORD_INVALID", "Invalid parameters", fields={"api_key": "is missing"})
+    assert repr(error) == "InvalidError('Invalid parameters; api_key: is missing', reason='RECORD_INVALID')"
 
 
 def test_fields_at_fault_are_named_with_what_is_wrong() -> None:

@@ -120,6 +120,14 @@ def test_a_denial_by_policy_is_not_tried_again() -> None:
     assert script.log == ["GetVault", "RevealCredential"]
 
 
+def test_who_is_denied_a_key_hears_what_an_administrator_types() -> None:
+    script = revealing()
+    script.failures = [error_for("PERMISSION_DENIED", "no grant")]
+    with pytest.raises(RefusedError) as denied:
+        script.run(calls.reveal(script.session(), "my main", "write", 0))
+    assert denied.value.hint.endswith("vaultctl client why CLIENT 'my main' write")
+
+
 def test_a_refusal_because_it_was_locked_since_says_locked() -> None:
     script = revealing()
     session = script.session()
