@@ -76,7 +76,7 @@ def _split(text: str) -> list[str]:
     if len(typed) == GROUPS:
         index, group = next((i, group) for i, group in enumerate(typed) if len(group) != GROUP_CHARACTERS)
         raise _invalid(f"group {index + 1} has {len(group)} characters instead of {GROUP_CHARACTERS}")
-    raise _invalid(f"a recovery code has {GROUPS} groups of {GROUP_CHARACTERS} characters; these are {len(characters)}")
+    raise _invalid(f"a recovery code has {GROUPS} groups of {GROUP_CHARACTERS} characters; this one has {len(characters)}")
 
 
 def _weighted(values: list[int]) -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.daemon import Daemon
 from tests.support.gate_house import as_root
-from tests.support.vaultctl import vaultctl
+from tests.support.vaultctl import person_at, vaultctl
 from vaultd_client import ClientKey
 
 STRANGER = 23_456
@@ -58,3 +58,24 @@ def test_who_may_not_look_into_the_owners_directory_hears_that_and_not_that_noth
     assert "vaultctl system install" in looks(STRANGER)
     socket.unlink()
     assert looks(0).startswith("NOT_RUNNING: no socket at ")
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_else_is_asked(shared: Daemon) -> None:
+    with person_at(shared, "exchange", "add") as person:
+        person.answer("Name of the exchange: ", "binance-main")
+        assert person.leave() == 9
+    assert "Kind" not in person.shown
+
+
+def test_ctrl_d_at_a_question_ends_the_line_and_the_command(vault: Daemon) -> None:
+    with person_at(vault, "exchange", "revoke", "binance-main") as person:
+        person.expect("[y/N]: ")
+        person.type("\x04", end="")
+        assert person.leave() == 130
+    assert person.shown.endswith("[y/N]: \n")
+    vault.lock()
+    with person_at(vault, "unlock") as person:
+        person.expect("Passphrase: ")
+        person.type("\x04", end="")
+        assert person.leave() == 130
+    assert person.shown.endswith("Passphrase: \n")

@@ -75,10 +75,11 @@ def add(
         if document is None:
             require_ready(session, client)
         name = name or draft.name or prompts.ask("Name of the exchange", instead="NAME")
+        if document is None:
+            require_new(client, name)
         kind = kind or draft.kind or prompts.ask("Kind, such as binance", instead="--kind")
         known = known_kind(client, kind)
         if document is None:
-            require_new(client, name)
             configurations: Mapping[str, FieldValues] = _asked(session, known, halves)
         else:
             configurations = _documented(draft, halves)

@@ -33,8 +33,8 @@ def ask(question: str, default: str = "", *, instead: str = "") -> str:
     with _terminal(instead) as terminal:
         _show(terminal, shown)
         line = line_from_terminal(terminal)
-    if not line:
-        raise click.Abort
+        if not line:
+            raise _ended(terminal)
     return line.decode(errors="replace").strip() or default
 
 
@@ -64,7 +64,7 @@ def secret(question: str, *, instead: str = "--passphrase-fd") -> bytearray:
         _show(terminal, f"{question}: ")
         line = line_from_terminal(terminal)
         if not line:
-            raise click.Abort
+            raise _ended(terminal)
         if line.startswith(_PEM_BEGIN):
             return _rest_of_pem(terminal, line)
     while line.endswith((b"\n", b"\r")):
@@ -81,7 +81,7 @@ def written_down(code: str, why: str = "", *, instead: str) -> None:
     with _terminal(instead) as terminal, echo_off(terminal):
         _show(terminal, "\n".join([*lines, "Write it down, then press Enter: "]), layout=True)
         if not line_from_terminal(terminal):
-            raise click.Abort
+            raise _ended(terminal)
         _erase(terminal, len(lines) + 1)
 
 
@@ -147,6 +147,12 @@ def _terminal(instead: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _ended(terminal: int) -> click.Abort:
+    """Ends the line of the question, which Ctrl-D leaves open, and returns what ends the command."""
+    os.write(terminal, b"\n")
+    return click.Abort()
 
 
 def _show(terminal: int, text: str, *, layout: bool = False) -> None:
