@@ -239,3 +239,12 @@ def test_no_secret_is_in_output_errors_or_the_record(house: Daemon, tmp_path: Pa
     assert [each for each in secrets if each in said] == []
     assert "canary" not in said
     assert [each for each in secrets if each in shown]  # positive control: where secrets are shown, they are found
+
+
+def test_a_file_without_a_key_is_neither_said_to_hold_keys_nor_shredded(vault: Daemon, tmp_path: Path) -> None:
+    path = own(tmp_path, "keys.csv", "name,exchange,api key,secret\n")
+    assert "plaintext" not in vaultctl(vault, "import", str(path), "--yes").stderr
+    assert "holds no key" in vaultctl(vault, "import", str(path), "--yes", "--shred").stderr
+    assert path.exists()
+    path.write_text("name,exchange,api key,secret\na,binance,import-key-canary-1,import-secret-canary-1\n")
+    assert "plaintext" in vaultctl(vault, "import", str(path), "--yes").stderr

@@ -38,6 +38,10 @@ def offer(session: Session, source: Consumed, *, wanted: bool, asked: bool, yes:
         True where the files are gone.
     """
     name = source.name
+    if all(item.status is Status.EMPTY for item in source.items):
+        if wanted:
+            session.terminal.note(f"{name} stays as it is: it holds no key.")
+        return False
     records = [source.made, *of_vault(bytes.fromhex(source.made.vault_id))]
     reason = next(filter(None, map(obstacle, source.files)), "") or _lost(source, records)
     if reason:
