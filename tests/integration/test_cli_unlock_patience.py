@@ -1,4 +1,4 @@
-"""`vaultctl unlock` waits by itself for a keyholder that is just being replaced, and says so where it takes long."""
+"""`vaultctl unlock` and `lock` wait by themselves for a keyholder that is just being replaced, and say so where it takes long."""
 
 import os
 import signal
@@ -83,6 +83,20 @@ def test_an_unlock_in_the_moment_after_a_restore_needs_no_second_one(apart: Spli
     assert process.returncode == 0, said
     assert "unlocked with slot 1" in shown
     apart.await_state("UNLOCKED")
+
+
+def test_a_lock_waits_for_the_keyholder_that_is_there_by_then(apart: Split) -> None:
+    apart.kill()
+    apart.lock()
+    apart.await_keyholder_end()
+    apart.start_keyholder()
+    command = [sys.executable, *MODULE, "lock"]
+    with subprocess.Popen(command, env=environment(apart), stdout=subprocess.PIPE, text=True) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.5)
+        apart.start()
+        shown, _ = process.communicate(timeout=30)
+    assert (process.returncode, shown) == (0, "The vault is locked already.\n")
 
 
 def test_an_unlock_in_the_moment_after_the_keyholder_died_needs_no_second_one(vault: Daemon) -> None:

@@ -8,6 +8,7 @@ import click
 
 from vaultd_client.cli.failure import Failure
 from vaultd_client.cli.parsing import DESCRIPTOR
+from vaultd_client.cli.patience import while_replaced
 from vaultd_client.cli.secrets_in import wiped
 from vaultd_client.cli.session import Command, Session
 from vaultd_client.cli.slot_secrets import new_passphrase, new_recovery_code
@@ -55,7 +56,7 @@ def init(
         raise Failure("--no-recovery and --recovery-to-fd exclude each other", "leave one out")
     path = session.key_path()
     with session.unlock_client() as keyholder:
-        if keyholder.status().state != "UNINITIALIZED":
+        if while_replaced(session.terminal, keyholder.status).state != "UNINITIALIZED":
             raise ExistsError("the vault is initialized already", reason="VAULT_INITIALIZED")
         key, is_new = _administrator_key(path)
         passphrase = new_passphrase(passphrase_fd, "--passphrase-fd")

@@ -218,7 +218,7 @@ def lock(session: Session) -> None:
     already = False
     try:
         with session.unlock_client() as keyholder:
-            state = keyholder.status().state
+            state = while_replaced(session.terminal, keyholder.status).state
             if state == "UNINITIALIZED":
                 raise UninitializedError("the vault was never initialized")
             already = state == "LOCKED"
