@@ -23,6 +23,7 @@ import os
 import tomllib
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,12 @@ def load(*, system: bool, environment: Mapping[str, str] | None = None) -> Confi
     for name in _PATHS:
         if environment.get(f"VAULTD_{name.upper()}"):
             settings[name] = environment[f"VAULTD_{name.upper()}"]
+    if "runtime_dir" not in settings:
+        raise ConfigInvalidError(
+            "another user has made the directory below /tmp where the sockets go without XDG_RUNTIME_DIR:"
+            " log in anew, which sets it, or set VAULTD_RUNTIME_DIR",
+            fields={"runtime_dir": "is needed"},
+        )
     for name in _PATHS:
         if name in settings and not Path(str(settings[name])).is_absolute():
             raise ConfigInvalidError(f"{name} must be an absolute path", fields={name: "must be an absolute path"})
@@ -115,6 +122,7 @@ def load(*, system: bool, environment: Mapping[str, str] | None = None) -> Confi
 
 
 def _defaults(*, system: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     if system:
         return {
             "runtime_dir": "/run/vaultd",
@@ -122,12 +130,12 @@ def _defaults(*, system: bool) -> dict[str, Any]:
             "anchor_dir": "/var/lib/vaultd-anchor",
             "unlock_group": "vaultd-admin",
         }
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), suppress(PermissionError):  # another user has made it
         # Without XDG_RUNTIME_DIR there is a fallback; bind_public refuses it where it is not ours.
         warnings.simplefilter("ignore")
-        runtime = platformdirs.user_runtime_dir("vaultd")
+        found["runtime_dir"] = platformdirs.user_runtime_dir("vaultd")
     return {
-        "runtime_dir": runtime,
+        **found,
         "data_dir": platformdirs.user_data_dir("vaultd"),
         "anchor_dir": platformdirs.user_state_dir("vaultd"),
         "unlock_group": "",
