@@ -113,6 +113,16 @@ def test_a_defect_shows_its_place_and_neither_traceback_nor_text(
     assert "Traceback" not in shown.err
 
 
+def test_an_error_of_the_system_is_named_and_its_file_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(kinds.list_kinds, "callback", raising(OSError(24, "x", "canary-path")))
+    assert run(["kinds", "list"]) == ExitCode.INTERNAL
+    shown = capsys.readouterr().err
+    assert shown.startswith("vaultctl: internal error: OSError (Too many open files) at test_cli_errors.py:")
+    assert "canary-path" not in shown
+
+
 def test_control_characters_of_an_error_do_not_reach_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -176,12 +176,13 @@ def _report(terminal: Terminal, document: Mapping[str, Any], code: ExitCode) -> 
 
 
 def _defect(defect: Exception) -> str:
-    """Names type and place of a defect, not its text, which may quote a secret."""
+    """Names type, place and error number of a defect, not its text, which may quote a secret."""
     place = defect.__traceback__
     while place and place.tb_next:
         place = place.tb_next
     where = f" at {Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else ""
-    return f"internal error: {type(defect).__name__}{where}"
+    code = defect.errno if isinstance(defect, OSError) else None
+    return f"internal error: {type(defect).__name__}{f' ({os.strerror(code)})' if code else ''}{where}"
 
 
 def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
