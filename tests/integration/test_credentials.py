@@ -125,7 +125,7 @@ def test_versions_become_previous_then_are_destroyed(admin: VaultClient) -> None
     for version, words in (
         (1, "version 1 is destroyed"),
         (2, "version 2 is destroyed"),
-        (5, "versions has no read key pair"),
+        (5, "versions has no version 5 of its read key pair"),
     ):
         error = refused(admin.reveal, "versions", "read", version)
         assert (error.reason, error.message) == ("CREDENTIAL_NOT_FOUND", words)
@@ -137,7 +137,7 @@ def test_versions_become_previous_then_are_destroyed(admin: VaultClient) -> None
 def test_a_half_that_was_not_there_begins_with_version_one(admin: VaultClient) -> None:
     made = create(admin, "one half", pair("one half"))
     assert made.configuration("write") is None
-    assert refused(lambda: admin.reveal("one half", "write")).message == "one half has no write key pair"
+    assert refused(lambda: admin.reveal("one half", "write")).message == "one half has no active write key pair"
     exchange, version, _ = admin.rotate_credential("one half", "write", pair("other half"))
     assert (version, versions(exchange, "write"), versions(exchange)) == (1, {1: "ACTIVE"}, {1: "ACTIVE"})
 

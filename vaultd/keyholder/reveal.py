@@ -147,7 +147,8 @@ def _credential(
     wanted = {"exchange": exchange.exchange, "configuration": request.configuration, "version": request.version}
     row = yield from holder.fetch_one(unlocked, CredentialRow, "credential", wanted, tuple(wanted.values()))
     if row is None or (row.exchange, row.configuration) != (exchange.exchange, request.configuration):
-        raise CredentialNotFoundError(f"{exchange.name} has no {request.configuration} key pair")
+        version = f"version {request.version} of its" if request.version else "active"
+        raise CredentialNotFoundError(f"{exchange.name} has no {version} {request.configuration} key pair")
     good = row.version == request.version if request.version else row.state == CredentialState.ACTIVE
     if not good or row.state not in exchanges.USABLE:
         raise CredentialNotFoundError(f"version {row.version} is {row.state.lower()}")
