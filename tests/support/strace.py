@@ -51,4 +51,8 @@ def attached(daemon: Daemon, calls: Sequence[str], *more: str) -> Iterator["subp
             yield tracer
         finally:
             tracer.send_signal(signal.SIGTERM)  # It lets go of the server, which goes on.
-            tracer.wait(20)
+            try:
+                tracer.wait(10)
+            except subprocess.TimeoutExpired:
+                # In the middle of a vfork it waits for the parent, and that for the child, which strace has stopped.
+                tracer.kill()
