@@ -13,6 +13,8 @@ COMMANDS = (
     "--json exchange list",
     "--json exchange show nothing-of-that-name",
     "reveal binance-main --configuration read",
+    "kinds list",  # more than a buffer takes
+    "--json kinds list",
     "--help",
     "completion bash",
     "backup -",

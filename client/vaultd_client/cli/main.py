@@ -1,5 +1,6 @@
 """The root of the command tree, and the one place where errors become a line, a hint and an exit code."""
 
+import errno
 import io
 import os
 import signal
@@ -130,7 +131,7 @@ def run(arguments: Sequence[str]) -> int:
         document = _document(error.reason.lower(), error.message, error.fields, error.hint)
         return _report(session.terminal, {**document, "metadata": error.metadata}, exit_code(error.reason))
     except Exception as defect:  # noqa: BLE001 - the last resort: a traceback may quote a secret
-        if isinstance(defect, OSError) and _is_unwritten(session.terminal):
+        if isinstance(defect, OSError) and _is_unwritten(session.terminal, defect):
             return ExitCode.INTERNAL
         document = _document("internal", _defect(defect), {}, "please report this line")
         return _report(session.terminal, document, ExitCode.INTERNAL)
@@ -139,12 +140,12 @@ def run(arguments: Sequence[str]) -> int:
     return returned if isinstance(returned, int) else ExitCode.OK
 
 
-def _is_unwritten(terminal: Terminal) -> bool:
+def _is_unwritten(terminal: Terminal, raised: OSError | None = None) -> bool:
     """Says whether the result did not arrive, and why; a reader who has gone knows it."""
-    why = streams.why_unwritable(sys.stdout)
+    why = streams.why_unwritable(sys.stdout) or (raised if isinstance(raised, streams.UnwrittenError) else None)
     if why is None:
         return False
-    if not isinstance(why, BrokenPipeError):
+    if why.errno != errno.EPIPE:
         text = f"the result cannot be written: {os.strerror(why.errno or 0)}"
         terminal.error(text, "before you do it again, look whether it was done")
     return True

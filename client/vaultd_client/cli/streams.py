@@ -2,7 +2,8 @@
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 _INPUT, _OUTPUT, _ERRORS = range(3)
@@ -24,6 +25,23 @@ def occupy_closed() -> None:
         sys.stdout = open(_OUTPUT, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
     if sys.stderr is None:
         sys.stderr = open(_ERRORS, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+class UnwrittenError(OSError):
+    """A result did not arrive at a standard stream; `errno` says why."""
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Converts what a standard stream raises inside it: more than its buffer takes fails at once, and leaves nothing to flush.
+
+    Raises:
+        UnwrittenError: It does not take what is written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UnwrittenError(error.errno, os.strerror(error.errno or 0)) from None
 
 
 def why_unwritable(stream: TextIO) -> OSError | None:

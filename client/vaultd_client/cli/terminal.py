@@ -23,6 +23,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from vaultd_client.cli import streams
+
 SPINNER_AFTER_SECONDS = 0.3
 """Below this a spinner is only a flicker."""
 PLAIN_WIDTH = 4096
@@ -76,31 +78,34 @@ class Terminal:
             document: What `--json` prints; plain values only.
             shown: What a person reads: lines of text and tables.
         """
-        if self.json:
-            self._out.write(json.dumps(document, indent=2) + "\n")
-            self._out.flush()
-            return
-        for each in shown:
-            if isinstance(each, str):
-                self._results.print(Text(clean(each)), soft_wrap=True)
-            elif self.results_are_seen:
-                self._results.print(each)
-            else:
-                with self._results.capture() as table:
+        with streams.writing():
+            if self.json:
+                self._out.write(json.dumps(document, indent=2) + "\n")
+                self._out.flush()
+                return
+            for each in shown:
+                if isinstance(each, str):
+                    self._results.print(Text(clean(each)), soft_wrap=True)
+                elif self.results_are_seen:
                     self._results.print(each)
-                self._out.write("".join(f"{line.rstrip()}\n" for line in table.get().splitlines()))
+                else:
+                    with self._results.capture() as table:
+                        self._results.print(each)
+                    self._out.write("".join(f"{line.rstrip()}\n" for line in table.get().splitlines()))
 
     def say(self, text: str, style: str = "") -> None:
         """Writes lines of a narration to stdout; nothing with `--json`, where the result alone belongs there."""
         if not self.json:
-            for line in text.split("\n"):
-                self._results.print(Text(clean(line), style=style), soft_wrap=True)
+            with streams.writing():
+                for line in text.split("\n"):
+                    self._results.print(Text(clean(line), style=style), soft_wrap=True)
 
     def plaintext(self, text: str, end: str = "\n") -> None:
         """Writes what was revealed to stdout, as UTF-8 whatever the locale. Only `reveal` and `render` may call this."""
-        self._out.flush()
-        self._out.buffer.write(f"{text}{end}".encode())
-        self._out.buffer.flush()
+        with streams.writing():
+            self._out.flush()
+            self._out.buffer.write(f"{text}{end}".encode())
+            self._out.buffer.flush()
 
     def note(self, text: str, style: str = "") -> None:
         """Writes one line for the person to stderr."""
