@@ -31,6 +31,9 @@ _SAFE = re.compile(r"[A-Za-z0-9._/+=@:-]*")
 _WHOLE_YAML = re.compile(r"\s*(?:- +)*(?:[^\s#\"'][^#\"']*: +)?")
 _BLOCK = re.compile(r"(?:.*[:\-?][ \t]+)?(?:[!&]\S+[ \t]+)*[|>][-+0-9]*[ \t]*(?:#.*)?")
 _COMMENT = re.compile(r"[ \t]*(?:[ \t]#.*)?")
+_YAML_QUOTED = re.compile(r"""(?<![^\s\[{,:])(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')|(?<=[^\s\[{,:])["']""")
+"""What is closed again, and a quote within a word, which opens nothing."""
+_SHELL_QUOTED = re.compile(r"""\\.|"(?:[^"\\]|\\.)*"|'[^']*'""")
 FORMATS = ("json", "yaml", "env", "raw")
 _SUFFIXES = {".json": "json", ".js": "json", ".jsonc": "json", ".yml": "yaml", ".yaml": "yaml", ".env": "env"}
 _TEMPLATE_SUFFIXES = {".tmpl", ".tpl", ".template", ".in"}
@@ -139,6 +142,17 @@ def _around(text: str, reference: Reference) -> tuple[str, str]:
     )
 
 
+def _open_quote(before: str, quoted: "re.Pattern[str]") -> str:
+    """Returns the quote that is open at the end of a line's beginning, empty for none.
+
+    The one that stands last need not be it: in `'say "` the double quote is a character, and what is escaped for it ends
+    the single one.
+    """
+    rest = quoted.sub("", before)
+    found = re.search("[\"']", rest)
+    return found[0] if found else ""
+
+
 def _json(text: str, reference: Reference, value: str) -> str:
     quoted = json.dumps(value)
     return quoted[1:-1] if _in_json_string(text[: reference.start]) else quoted
@@ -171,9 +185,10 @@ def _yaml(text: str, reference: Reference, value: str) -> str | None:
     if _in_yaml_block(text[: reference.start]):
         return value if value.isprintable() and value == value.strip() else None  # There a quote is a character.
     escaped = "".join(_yaml_escaped(character) for character in value)
-    if before.endswith('"') and after.startswith('"'):
+    opened = _open_quote(before, _YAML_QUOTED)
+    if opened == '"' and before.endswith('"') and after.startswith('"'):
         return escaped
-    if before.endswith("'") and after.startswith("'"):
+    if opened == "'" and before.endswith("'") and after.startswith("'"):
         return value.replace("'", "''") if value.isprintable() else None
     if _WHOLE_YAML.fullmatch(before) and _COMMENT.fullmatch(after):
         return f'"{escaped}"'
@@ -210,12 +225,13 @@ def _env(text: str, reference: Reference, value: str) -> str | None:
         return value
     if "${" in value or "\r" in value or "\0" in value:  # python-dotenv expands it in any quotes
         return None
-    if before.endswith('"') and after.startswith('"'):
+    opened = _open_quote(before, _SHELL_QUOTED)
+    if opened == '"' and before.endswith('"') and after.startswith('"'):
         return value if not set(value) & set('"\\$`\n') else None
     single = value if not set(value) & set("'\\") else None
-    if before.endswith("'") and after.startswith("'"):
+    if opened == "'" and before.endswith("'") and after.startswith("'"):
         return single
-    whole = before.endswith("=") and not after.strip()
+    whole = not opened and before.endswith("=") and not after.strip()
     return f"'{single}'" if whole and single is not None else None
 
 

@@ -87,6 +87,19 @@ def test_a_line_below_a_block_of_yaml_is_quoted_again() -> None:
     assert yaml.safe_load(made) == {"a": {"k": "text\n", "l": "x: y"}}
 
 
+@pytest.mark.parametrize("value", ["x', injected: 'y", 'x", injected: "y', "a'b", 'a"b'])
+@pytest.mark.parametrize("template", ["{{k: 'say \"{}\" now', z: 1}}", "{{k: \"say '{}' now\", z: 1}}"])
+def test_in_yaml_a_quote_within_the_other_is_not_taken_for_the_one_that_ends_the_string(template: str, value: str) -> None:
+    assert "plain" in yaml.safe_load(rendered(template.format(REFERENCE), "plain", "yaml"))["k"]
+    with pytest.raises(InvalidError, match="cannot stand here in yaml"):
+        rendered(template.format(REFERENCE), value, "yaml")
+
+
+def test_in_yaml_closed_strings_and_apostrophes_before_a_string_do_not_matter() -> None:
+    made = rendered(f"{{a: \"it's\", b: 'say \"', c: don't, k: \"{REFERENCE}\", l: '{REFERENCE}'}}", "a'b\"c", "yaml")
+    assert yaml.safe_load(made) == {"a": "it's", "b": 'say "', "c": "don't", "k": "a'b\"c", "l": "a'b\"c"}
+
+
 def test_yaml_within_a_longer_text_takes_only_what_needs_no_quotes() -> None:
     assert yaml.safe_load(rendered(f"k: x-{REFERENCE}", "a1", "yaml")) == {"k": "x-a1"}
     with pytest.raises(InvalidError, match="t:1:6: a character of secret cannot stand here in yaml"):
@@ -113,6 +126,17 @@ def test_every_reader_of_env_files_reads_what_was_sent_or_it_is_refused(
     script = '. "$0"; printf %s "$K"'
     done = subprocess.run(["sh", "-c", script, path], capture_output=True, check=True, env={"HOME": "/h"})
     assert done.stdout.decode() == value
+
+
+@pytest.mark.parametrize(("outer", "inner"), [("'", '"'), ('"', "'")])
+@pytest.mark.parametrize("value", ["x'; echo ended; '", '"; echo ended; "', "$(echo ended)"])
+def test_in_env_a_quote_within_the_other_is_not_taken_for_the_one_that_ends_the_string(
+    outer: str, inner: str, value: str
+) -> None:
+    template = f"K={outer}say {inner}{REFERENCE}{inner} now{outer}\n"
+    assert rendered(template, "plain", "env") == template.replace(REFERENCE, "plain")
+    with pytest.raises(InvalidError, match="cannot stand here in env"):
+        rendered(template, value, "env")
 
 
 def test_a_pem_survives_an_env_file() -> None:
