@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,9 @@ from tests.support.backed_up import another_host, refusal, restore, take_keys
 from tests.support.daemon import PASSPHRASE, READ_PAIR, WRITE_PAIR, Daemon
 from tests.support.vaultctl import document, vaultctl
 from vaultd import limits
+from vaultd.crypto import integrity
 from vaultd_client import ClientKey
-from vaultd_client.errors import RefusedError
+from vaultd_client.errors import InvalidError, RefusedError
 
 
 @pytest.fixture
@@ -94,6 +95,32 @@ def test_a_client_that_reveals_by_permission_waits_too_and_an_administrator_does
     assert revealed(elsewhere, "admin", "write") == WRITE_PAIR
     document(elsewhere, "client", "confirm", "revealer")
     assert revealed(elsewhere, "revealer", "read") == READ_PAIR
+
+
+def test_who_grants_or_enables_clients_by_permission_cannot_end_a_suspension(daemon: Daemon) -> None:
+    backed_up.settled(daemon)
+    for name in ("granter", "updater"):
+        permission = {"granter": "Clients:Grant", "updater": "Clients:Update"}[name]
+        daemon.add_bot(name, grants=False, permissions=[permission]).save(daemon.home / f"{name}.key")
+    path = backed_up.make(daemon)
+    with another_host() as host:
+        restore(host, path)
+        take_keys(daemon, host)
+        host.start()
+        host.unlock()
+        with host.client(ClientKey.load(host.home / "granter.key")) as granter:
+            for act in (lambda: granter.create_grant("granter", "binance-main", "write"), lambda: granter.confirm_client("bot")):
+                with pytest.raises(RefusedError):
+                    act()
+        with host.client(ClientKey.load(host.home / "updater.key")) as updater:
+            for state in ("DISABLED", "ACTIVE"):
+                with pytest.raises(InvalidError, match="SUSPENDED: vaultctl client confirm"):
+                    updater.update_client("revealer", state=state)
+        assert denied(host, "revealer", "write") == "REQUEST_REFUSED client-suspended"
+        document(host, "client", "confirm", "granter")
+        with host.client(ClientKey.load(host.home / "granter.key")) as granter:
+            granter.confirm_client("bot")
+        assert revealed(host, "bot", "write") == WRITE_PAIR
 
 
 def test_list_and_why_say_what_is_suspended_and_confirm_all_ends_it(elsewhere: Daemon) -> None:
@@ -247,6 +274,39 @@ def test_an_older_store_that_a_person_put_back_by_hand_and_accepts_is_suspended_
     vault.lock()
     assert document(vault, "unlock", *options, given=PASSPHRASE)["suspended"] == 0  # it is no rollback any more
     assert revealed(vault, "bot", "write") == WRITE_PAIR
+
+
+def _no_anchor(path: Path) -> None:
+    path.unlink()
+
+
+def _a_lower_one(path: Path) -> None:
+    anchor = path.read_bytes()
+    at = len(integrity.ANCHOR_MAGIC) + 16
+    path.write_bytes(anchor[:at] + (1).to_bytes(8, "big") + anchor[at + 8 :])
+
+
+def _one_that_says_it_was_unlocked_since(path: Path) -> None:
+    _a_lower_one(path)
+    path.write_bytes(integrity.RESTORE_MAGIC + bytes(8) + path.read_bytes())
+
+
+@pytest.mark.parametrize("spoil", [_no_anchor, _a_lower_one, _one_that_says_it_was_unlocked_since])
+def test_an_older_store_is_suspended_too_when_its_anchor_was_taken_away(vault: Daemon, spoil: Callable[[Path], None]) -> None:
+    vault.stop()
+    older = vault.database.read_bytes()
+    vault.start()
+    vault.unlock()
+    with vault.admin() as admin:
+        admin.revoke_client("bot")
+    vault.stop()
+    vault.database.write_bytes(older)
+    spoil(vault.anchor)
+    vault.start()
+    assert refusal(vault, "unlock", "--passphrase-fd", "0", given=PASSPHRASE)["error"] == "store_rolled_back"
+    unlocked = document(vault, "unlock", "--accept-rollback", "--passphrase-fd", "0", given=PASSPHRASE)
+    assert unlocked["suspended"] == 3
+    assert denied(vault, "bot", "write") == "PERMISSION_DENIED grant-suspended"
 
 
 def test_the_store_of_another_vault_is_replaced_with_the_flag_alone(vault: Daemon) -> None:

@@ -78,7 +78,7 @@ class Offline:
             try:
                 step = task.send(answer)
             except StopIteration as stop:
-                return cast("Unlocked", stop.value)
+                return cast("Unlocked", stop.value[0])
             assert isinstance(step, Ask)
             with database.foreign_errors():
                 answer = _ANSWERS[step.name](connection, step.payload)

@@ -101,6 +101,9 @@ def update(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.Up
                 name = resources_pb2.Client.State.Name(given.state).removeprefix("STATE_")
                 if name not in (ClientState.ACTIVE, ClientState.DISABLED):
                     raise RecordInvalidError(fields={"state": "must be ACTIVE or DISABLED; to revoke, use revoke"})
+                if old.state == ClientState.SUSPENDED:
+                    # Only who may grant ends a suspension (confirming.py), not by way of DISABLED either.
+                    raise RecordInvalidError(fields={"state": "is SUSPENDED: vaultctl client confirm ends that, or revoke"})
                 changes["state"] = ClientState(name)
             case "uid":
                 changes["uid"] = records.checked_uid(given.uid)

@@ -1,9 +1,9 @@
 """After a restore: what is suspended at the first unlock, and how an administrator confirms it.
 
 Threat: a backup brings back clients and grants that were revoked after it was made. Measure: until confirmed, no grant
-gives a write half, and no client reveals by permission but an administrator. Limit: an administrator who was revoked
-since is back, and could confirm himself; `vaultctl client list` is to be read first. Read halves are served: bots
-go on watching their accounts.
+gives a write half, and no client reveals or grants by permission but an administrator. Limit: an administrator who was
+revoked since is back, and could confirm himself; `vaultctl client list` is to be read first. Read halves are served:
+bots go on watching their accounts.
 """
 
 from dataclasses import dataclass
@@ -25,19 +25,20 @@ class Restored:
     detail: str
 
     @classmethod
-    def of(cls, anchor: bytes | None, generation: int, *, accept_rollback: bool) -> "Restored | None":
+    def of(cls, anchor: bytes | None, generation: int, *, rolled_back: bool) -> "Restored | None":
         """Returns it where the anchor file says so of a store of that generation.
 
-        A store that has gone on from there has been unlocked, and had suspended what there was. One that is behind its
-        anchor, and was accepted, was restored as well: by hand.
+        A store that has gone on from there has been unlocked, and had suspended what there was. One that its anchor does
+        not vouch for, and that was accepted, was restored as well: by hand. Whoever put it there may have taken the
+        anchor away, so nothing that is not authenticated decides; it is only told.
         """
-        found = integrity.restored_anchor(anchor or b"")
-        if found is None:
+        if rolled_back:
             reached = integrity.anchor_generation(anchor or b"")
-            if accept_rollback and reached > generation:
+            if reached > generation:
                 return cls(f"put back from generation {reached} to {generation}")
-            return None
-        if integrity.anchor_generation(found[0]) < generation:
+            return cls(f"put back at generation {generation} without its anchor")
+        found = integrity.restored_anchor(anchor or b"")
+        if found is None or integrity.anchor_generation(found[0]) < generation:
             return None
         replaced = f" over generation {found[1]}" if found[1] else ""
         return cls(f"restored from a backup of generation {generation}{replaced}")
@@ -48,7 +49,7 @@ def suspended(unlocked: Unlocked) -> list[tuple[Row | None, Row]]:
     now = unlocked.clock.now_ms()
     changes: list[tuple[Row | None, Row]] = []
     for client in (*unlocked.allowlist, *unlocked.allowlist.units()):
-        if client.state == ClientState.ACTIVE and _reveals(client) and not policy.is_administrator(client):
+        if client.state == ClientState.ACTIVE and _gives_write_halves(client) and not policy.is_administrator(client):
             changes.append((client, records.replaced(client, state=ClientState.SUSPENDED, updated_ms=now)))
         changes += [
             (grant, records.replaced(grant, state=GrantState.SUSPENDED))
@@ -76,5 +77,6 @@ def confirm(holder: Keyholder, unlocked: Unlocked, caller: Caller, request: pb.C
     return pb.ConfirmClientResponse(client=messages.client(client, unlocked.allowlist.grants_of(client.client)))
 
 
-def _reveals(client: ClientRow) -> bool:
-    return policy.holds(client, "Exchanges:Reveal")
+def _gives_write_halves(client: ClientRow) -> bool:
+    """Says whether a client has them by permission, or could grant them to itself and confirm."""
+    return policy.holds(client, "Exchanges:Reveal") or policy.holds(client, "Clients:Grant")

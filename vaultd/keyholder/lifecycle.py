@@ -144,13 +144,11 @@ def _unlock(holder: Keyholder, header: dict[str, Any], kind: SlotKind, given: Se
         raise
     try:
         accepted = {name: header.get(name) is True for name in ("accept_rollback", "accept_clock")}
-        unlocked = yield from loading.load(holder, keys, vault, found, **accepted)
+        unlocked, rolled_back = yield from loading.load(holder, keys, vault, found, **accepted)
         if not (unlocked.ledger.holds(vault) and unlocked.ledger.holds(slot)):
             # They were tried before anything vouched for them; what opened must be what the vault has today.
             raise StoreDamagedError("the key slot that opened is not one that the vault has")
-        restored = confirming.Restored.of(
-            found["anchor"], unlocked.ledger.generation, accept_rollback=header.get("accept_rollback") is True
-        )
+        restored = confirming.Restored.of(found["anchor"], unlocked.ledger.generation, rolled_back=rolled_back)
         upgraded, suspended = yield from _settle(holder, unlocked, slot, given, peer, header, restored)
     except BaseException as error:
         holder.leave(f"unlock failed: {error.message if isinstance(error, VaultError) else VaultError.default}")

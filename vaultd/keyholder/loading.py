@@ -36,14 +36,19 @@ def load(
     accept_rollback: bool = False,
     accept_clock: bool = False,
 ) -> Task:
-    """Steps 5 to 7 of an unlock. Returns the unlocked vault."""
+    """Steps 5 to 7 of an unlock. Returns the unlocked vault, and whether a rollback was accepted: its anchor does not vouch for it."""
     keys.derive(vault.vault_id)
     keys.unwrap_lasting(vault.wrapped_keys, vault.vault_id)
     if requests.identity_public(keys.identity) != vault.identity:
         raise StoreDamagedError("the identity of the vault was changed outside vaultd")
     unlocked = yield from walk(holder, keys, vault, found, accept_clock=accept_clock)
-    yield from _check_anchor(keys, vault, unlocked.ledger, found["anchor"], accept_rollback=accept_rollback)
-    return unlocked
+    try:
+        yield from _check_anchor(keys, vault, unlocked.ledger, found["anchor"])
+    except StoreRolledBackError:
+        if not accept_rollback:
+            raise
+        return unlocked, True
+    return unlocked, False
 
 
 def walk(
@@ -86,11 +91,7 @@ def walk(
     )
 
 
-def _check_anchor(
-    keys: Keys, vault: VaultRow, ledger: Ledger, anchor: bytes | None, *, accept_rollback: bool
-) -> Task:
-    if accept_rollback:
-        return
+def _check_anchor(keys: Keys, vault: VaultRow, ledger: Ledger, anchor: bytes | None) -> Task:
     restored = integrity.restored_anchor(anchor or b"")
     if restored is not None:
         anchor = restored[0]
