@@ -1,6 +1,8 @@
 """Promises of the client key that a unit is given for one run: it works in that unit, and as long as that runs."""
 
-
+import os
+import signal
+import time
 
 from tests.support.daemon import READ_PAIR
 from tests.support.gate_house import as_root
@@ -9,6 +11,7 @@ from tests.support.processes import until
 from tests.support.services import service_cgroup
 from tests.support.split import split
 from tests.support.unit_scene import UnitScene
+from vaultd import limits
 from vaultd_client import ClientKey
 
 pytestmark = as_root
@@ -84,3 +87,28 @@ def test_the_key_ends_with_its_unit_although_the_server_was_restarted() -> None:
         group.rmdir()
         group.mkdir()
         until(lambda: unit.reveal(key, group) == "REQUEST_REFUSED", 20)
+
+
+def test_the_keys_of_units_end_with_them_after_a_keyholder_died_while_two_ended(scene: UnitScene) -> None:
+    with service_cgroup() as first, service_cgroup() as second:
+        units = [UnitScene(scene.daemon, group) for group in (first, second)]
+        with scene.daemon.admin() as admin:
+            for unit in units:
+                admin.create_grant(f"unit:{unit.unit}", "main", "read")
+        keyholder = scene.daemon.keyholder_pid
+        keys = [unit.mint() for unit in units]
+        os.kill(keyholder, signal.SIGSTOP)  # so that the first end is told and not answered
+        for group in (first, second):
+            group.rmdir()
+        time.sleep(2.5 * limits.UNIT_WATCH_SECONDS)  # nothing outside shows that it was told
+        os.kill(keyholder, signal.SIGKILL)
+        for group in (first, second):
+            group.mkdir()
+        until(lambda: scene.daemon.keyholder_pid != keyholder, 20)
+        scene.daemon.unlock()
+        assert [unit.reveal(key, unit.group) for unit, key in zip(units, keys, strict=True)] == ["REQUEST_REFUSED"] * 2
+        key = units[0].mint()
+        assert units[0].reveal(key, first) == READ_PAIR["secret"]
+        first.rmdir()
+        first.mkdir()
+        until(lambda: units[0].reveal(key, first) == "REQUEST_REFUSED", 20)

@@ -27,7 +27,6 @@ from typing import Final
 
 from vaultd import limits
 from vaultd.errors import (
-    KeyholderUnavailableError,
     PermissionDeniedError,
     VaultError,
     VaultLockedError,
@@ -193,7 +192,7 @@ class Credentials:
             await asyncio.sleep(limits.UNIT_WATCH_SECONDS)
             for unit, cgroup in list(self._custody.units.items()):
                 if not _still(cgroup):
-                    with suppress(KeyholderUnavailableError):  # Its keys are gone with it, or the next server is told.
+                    with suppress(VaultError):  # Its keys are gone with it, or it is told again.
                         await self._custody.unit_ended(unit)
 
 

@@ -118,7 +118,9 @@ class Custody:
 
     async def unit_ended(self, unit: str) -> None:
         """Has the key of a unit taken back: it has stopped."""
-        cgroup = self.units[unit]
+        cgroup = self.units.get(unit)
+        if cgroup is None:
+            return  # The keyholder died while another unit's end was told, and its keys with it.
         if self._stub is not None:
             await self._stub.request("unit-ended", {"unit": unit, "cgroup": cgroup})
         if self.units.get(unit) == cgroup:
