@@ -160,7 +160,7 @@ def _check(path: Path, manifest: BackupManifest) -> None:
     try:
         with (
             database.foreign_errors(),
-            contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as connection,
+            contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection,
         ):
             if connection.execute("PRAGMA application_id").fetchone()[0] != database.APPLICATION_ID:
                 raise StoreDamagedError

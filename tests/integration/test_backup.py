@@ -1,5 +1,6 @@
 """A backup: what is in it, who may make one, and that the vault goes on meanwhile."""
 
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -13,7 +14,9 @@ from tests.support import backed_up, strace
 from tests.support.daemon import PASSPHRASE, READ_PAIR, RECOVERY, WRITE_PAIR, Daemon
 from tests.support.vaultctl import MODULE, document, environment, person_at, vaultctl
 from vaultd_client import VaultClient, backups
-from vaultd_client.errors import NotFoundError, RateLimitedError, RefusedError
+from vaultd_client.cli import age
+from vaultd_client.cli.backup import _Source as Source
+from vaultd_client.errors import NotFoundError, NotRunningError, RateLimitedError, RefusedError
 from vaultd_client.recovery import encode
 
 
@@ -98,6 +101,20 @@ def test_a_directory_keeps_the_newest(vault: Daemon) -> None:
     (directory / "notes").touch()
     made = [Path(document(vault, "backup", str(directory), "--keep", "2")["file"]) for _ in range(3)]
     assert sorted(directory.iterdir()) == sorted([directory / "notes", *made[1:]])
+
+
+def test_a_directory_keeps_the_one_just_made_though_the_clock_was_ahead_for_others(vault: Daemon) -> None:
+    directory = vault.home / "backups"
+    directory.mkdir()
+    first = Path(document(vault, "backup", str(directory))["file"])
+    ahead = [directory / re.sub(r"-\d{8}T", f"-{year}0101T", first.name) for year in (2098, 2099)]
+    for path in ahead:
+        shutil.copy2(first, path)
+    made = document(vault, "backup", str(directory), "--keep", "2")
+    assert {str(each) for each in directory.iterdir()} == {made["file"], str(ahead[1])}
+    assert set(made["removed"]) == {str(first), str(ahead[0])}
+    alone = document(vault, "backup", str(directory), "--keep", "1")["file"]
+    assert [str(each) for each in directory.iterdir()] == [alone]
 
 
 def test_stdout_takes_a_backup(vault: Daemon) -> None:
@@ -226,6 +243,15 @@ def test_a_backup_opens_with_the_passphrase_of_its_day(vault: Daemon) -> None:
 
 
 # --- encrypted --------------------------------------------------------------------------------------------------------
+
+
+def test_a_vault_that_stops_is_told_of_an_encrypted_backup_as_of_another(vault: Daemon, tmp_path: Path, identity: Path) -> None:
+    to = age.recipients([document(vault, "backup", "keygen", str(identity))["recipient"]])
+    with vault.admin() as admin, (tmp_path / "backup").open("wb") as target:
+        source = Source(admin, admin.begin_backup())
+        vault.stop()
+        with pytest.raises(NotRunningError):
+            age.encrypt(source, target, to)
 
 
 def test_an_encrypted_backup_opens_with_its_identity_and_with_plain_age(vault: Daemon, identity: Path) -> None:

@@ -76,6 +76,19 @@ def test_after_the_first_unlock_it_is_a_vault_like_any_other(elsewhere: Daemon) 
     assert not again["restored"]
 
 
+@pytest.mark.parametrize("name", ["a#b", "a?mode=memory", "%61"])
+def test_a_directory_of_any_name_takes_a_backup(vault: Daemon, name: str) -> None:
+    path = backed_up.make(vault)
+    with another_host() as host:
+        host.data = host.home / name
+        host.database = host.data / "vault.db"
+        host.environment["VAULTD_DATA_DIR"] = str(host.data)
+        restore(host, path)
+        assert host.database.stat().st_size > 0
+        host.start()
+        host.unlock()
+
+
 # --- suspended --------------------------------------------------------------------------------------------------------
 
 

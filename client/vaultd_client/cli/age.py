@@ -7,7 +7,7 @@ belongs on another machine, or on paper.
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -53,8 +53,39 @@ def recipients(texts: Sequence[str]) -> list[Any]:
 
 
 def encrypt(source: Any, target: BinaryIO, to: Sequence[Any]) -> None:
-    """Reads `source` to its end and writes it to `target`, encrypted."""
-    _library().encrypt_io(source, target, list(to))
+    """Reads `source` to its end and writes it to `target`, encrypted. Raises what reading and writing raise."""
+    library, failed = _library(), list[Exception]()
+    try:
+        library.encrypt_io(_Told(source, failed), _Told(target, failed), list(to))
+    except library.EncryptError:
+        # The library's own error has taken the place of the one of a vault that stopped.
+        if failed:
+            raise failed[0] from None
+        raise
+
+
+class _Told:
+    """A file that remembers its error."""
+
+    def __init__(self, file: Any, failed: list[Exception]) -> None:
+        self._file = file
+        self._failed = failed
+
+    def read(self, size: int = -1, /) -> Any:
+        return self._tell(self._file.read, size)
+
+    def write(self, data: Any, /) -> Any:
+        return self._tell(self._file.write, data)
+
+    def flush(self) -> Any:
+        return self._tell(self._file.flush)
+
+    def _tell(self, act: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return act(*arguments)
+        except Exception as error:
+            self._failed.append(error)
+            raise
 
 
 def make_identity(path: Path) -> str:

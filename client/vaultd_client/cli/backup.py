@@ -85,7 +85,7 @@ def create(session: Session, *, path: Path, recipients: Sequence[str], keep: int
             target = path / backup_files.name_of(manifest, encrypted=bool(to))
         with backup_files.new_file(target, overwrite=force) as file:
             _write(source, file, to)
-        removed = backup_files.prune(path, manifest, keep) if keep is not None else []
+        removed = backup_files.prune(target, manifest, keep) if keep is not None else []
     document = {"file": str(target), "encrypted": bool(to), "removed": [str(each) for each in removed], **plain(manifest)}
     shown = {"file": target, "encrypted": "to a recipient" if to else "", **_facts(manifest)}
     session.terminal.result(document, facts({name: text for name, text in shown.items() if text}))

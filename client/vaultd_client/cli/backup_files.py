@@ -34,9 +34,13 @@ def of_vault(directory: Path, manifest: Manifest) -> list[Path]:
     return [path for _, _, path in sorted(found)]
 
 
-def prune(directory: Path, manifest: Manifest, keep: int) -> list[Path]:
-    """Removes all but the newest `keep` backups of a vault; returns what it removed."""
-    old = of_vault(directory, manifest)[:-keep]
+def prune(made: Path, manifest: Manifest, keep: int) -> list[Path]:
+    """Removes all backups of a vault beside `made` but that one and the newest others, `keep` in all; returns what it removed.
+
+    `made` is not looked for by its name: others are of a later time where the clock was ahead once.
+    """
+    others = [path for path in of_vault(made.parent, manifest) if path.name != made.name]
+    old = others[: max(0, len(others) - (keep - 1))]
     for path in old:
         path.unlink()
     return old
