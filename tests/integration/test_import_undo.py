@@ -185,6 +185,33 @@ def test_nothing_is_shredded_that_is_not_in_the_vault(house: Daemon, tmp_path: P
     assert path.read_bytes() == before
 
 
+_TWO = "BINANCE_API_KEY=e-key-canary-000001\nBINANCE_API_SECRET=s-canary\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (".env", f"# BINANCE_API_SECRET=the0old0secret0canary\n{_TWO}"),
+        (".env", f"{_TWO}# before: TheOtherSecretCanary\n"),
+        (".env", _TWO.replace("s-canary", "s-canary # was the0old0secret0canary")),
+        ("a.json", json.dumps(flat("one")).replace("{", '{// "secret": "the0old0secret0canary",\n', 1)),
+        ("a.json", json.dumps(flat("one")) + "/* the0old0secret0canary */"),
+    ],
+)
+def test_a_key_in_a_comment_keeps_the_file(house: Daemon, tmp_path: Path, name: str, content: str) -> None:
+    path = own(tmp_path, name, content)
+    done = vaultctl(house, "import", str(path), "--yes", "--shred")
+    assert done.returncode == 0, done.stderr
+    assert "it holds more than keys" in done.stderr
+    assert path.read_text() == content
+
+
+def test_other_comments_do_not(house: Daemon, tmp_path: Path) -> None:
+    path = own(tmp_path, ".env", f"# the keys of my bot\n#### binance_perpetual_testnet ####\n{_TWO}")
+    assert document(house, "import", str(path), "--yes", "--shred")["shredded"]
+    assert not path.exists()
+
+
 def test_a_link_is_not_shredded_through(house: Daemon, tmp_path: Path) -> None:
     path = own(tmp_path, "dfns.json")
     soft, hard = tmp_path / "soft.json", tmp_path / "hard.json"

@@ -17,7 +17,7 @@ from vaultd_client.imports import (
     octobot,
     passivbot,
 )
-from vaultd_client.imports.found import Reading, joined
+from vaultd_client.imports.found import Reading, comments_of_lines, joined, with_comments
 from vaultd_client.imports.hummingbot import Password
 from vaultd_client.imports.source import Source
 
@@ -59,15 +59,17 @@ def read(sources: Sequence[Source], wanted: str | None, password: Password) -> t
     """
     name = wanted or (_detected(sources[0]) if len(sources) == 1 else "hummingbot")
     if name == "hummingbot":
-        return name, joined([hummingbot.read(sources, password)])
+        reading = joined([hummingbot.read(sources, password)])
+        return name, with_comments(reading, (each for source in sources for each in comments_of_lines(source.text)))
     if len(sources) > 1:
         raise InvalidError(f"a directory is read as Hummingbot's only, not as {name}", hint="name one file")
     source = sources[0]
     if name == "env":
-        return name, joined([envfile.read(source.name, source.text)])
+        return name, with_comments(joined([envfile.read(source.name, source.text)]), comments_of_lines(source.text))
     if name == "csv":
         return name, joined([csvfile.read(source.name, source.text)])
-    return name, joined([JSON[name].read(jsons.loads(source.name, source.text))])
+    reading = joined([JSON[name].read(jsons.loads(source.name, source.text))])
+    return name, with_comments(reading, jsons.comments(source.text))
 
 
 def _detected(source: Source) -> str:

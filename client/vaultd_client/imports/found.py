@@ -1,8 +1,8 @@
 """What a file holds: key pairs that can be imported, and those that cannot, each with the reason."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from vaultd_client.errors import InvalidError
 from vaultd_client.fields import FieldValues
@@ -87,12 +87,27 @@ def joined(readings: Sequence[Reading]) -> Reading:
     return made
 
 
+def with_comments(reading: Reading, comments: Iterable[str]) -> Reading:
+    """Returns a reading of a file that has these comments too: a key that somebody put aside in one is only there."""
+    kept = any(_LIKE_A_KEY.search(comment) for comment in comments)
+    return replace(reading, only_keys=False) if kept else reading
+
+
+def comments_of_lines(text: str) -> Iterator[str]:
+    """Yields what stands behind a `#`, as .env files and YAML have it."""
+    return (found[1] for found in _LINE_COMMENT.finditer(text))
+
+
 def is_placeholder(value: str) -> bool:
     """Says whether a value is what a sample file has where the key belongs."""
     word = "".join(letter for letter in value.casefold() if letter.isalnum())
     return word in PLACEHOLDERS or bool(_SAMPLE.fullmatch(word))
 
 
+_LINE_COMMENT = re.compile(r"(?:^|(?<=\s))#(.*)", re.MULTILINE)
+_LETTERS = "A-Za-z0-9+/=_-"
+_LIKE_A_KEY = re.compile(rf"(?<![{_LETTERS}])(?=[{_LETTERS}]*(?:[0-9]|[A-Z][a-z]|[a-z][A-Z]))[{_LETTERS}]{{16}}")
+"""The shortest keys have 16 letters; `binance_perpetual_testnet` is none."""
 _SAMPLE = re.compile("(your|my|insert|enter)[a-z]*(key|secret|passphrase|password|here|uid|address)[a-z]*")
 PLACEHOLDERS = {
     "", "key", "secret", "apikey", "apisecret", "passphrase", "password", "none", "null", "nokey", "empty", "changeme",

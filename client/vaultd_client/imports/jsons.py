@@ -6,6 +6,7 @@ and a secret of digits must not become 1.2e70.
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from vaultd_client.errors import InvalidError
@@ -38,6 +39,11 @@ def loads(name: str, text: str) -> Any:
         raise InvalidError(f"{name}: a name comes twice in one object", hint="which one counts? remove one") from None
     except (ValueError, RecursionError):
         raise InvalidError(f"{name} is not JSON", hint="check the file with the program that wrote it") from None
+
+
+def comments(text: str) -> Iterator[str]:
+    """Yields the comments of a document."""
+    return (found[0] for found in _OUTSIDE.finditer(text) if not found[0].startswith('"'))
 
 
 def broken(name: str, text: str, position: int, what: str) -> InvalidError:
