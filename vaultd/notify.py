@@ -37,7 +37,8 @@ class Notifier:
         if self._socket is None:
             return
         try:
-            self._socket.send("\n".join(lines).encode())
+            # A name out of the settings must not begin a line of its own: systemd does what MAINPID= says.
+            self._socket.send("\n".join(" ".join(line.splitlines()) for line in lines).encode())
         except OSError:
             pass  # PID 1 does not take it now; a vault that stopped serving for that would be worse.
 

@@ -73,6 +73,15 @@ def test_ready_follows_reloading_whatever_the_settings_are(
         assert words in daemon.log()
 
 
+def test_a_name_in_the_settings_begins_no_line_of_its_own(systemd: Systemd, daemon: Daemon, tmp_path: Path) -> None:
+    systemd.until("READY=1")
+    (tmp_path / "vaultd.toml").write_text('"x\\nMAINPID=1" = 1')
+    os.kill(daemon.pid, signal.SIGHUP)
+    systemd.until("RELOADING=1")
+    (line,) = systemd.until("STATUS=")
+    assert line.endswith("x MAINPID=1 is not a setting")
+
+
 def test_a_reload_that_is_asked_for_during_another_comes_after_it(systemd: Systemd, daemon: Daemon) -> None:
     systemd.until("READY=1")
     daemon.initialize()
