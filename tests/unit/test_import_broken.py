@@ -60,6 +60,8 @@ def test_broken_json_is_named_by_line_and_column(tmp_path: Path, text: str, plac
         ("hummingbot", "connector: binance\nkey: *canary\n", "line 2, column 6"),
         ("hummingbot", "connector: binance\nkey: \x07canary\n", "line 2, column 6"),
         ("hummingbot", "connector: binance\nkey: {a: canary}\n", "no connector's file"),
+        ("hummingbot", "connector: binance\nkey: canary\nkey: other\n", "a name comes twice"),
+        ("hummingbot", "connector: binance\nbinance_api_key: canary\n'binance_api_key': canary\n", "a name comes twice"),
         ("hummingbot", "connector: " + "[" * 5000, "is not YAML"),
         ("hummingbot", "connector: x\n# " + "x" * 70_000, "larger than 64 KiB"),
         ("env", "KRAKEN_API_KEY=canary\nthis is canary\n", "line 2, column 1"),

@@ -65,7 +65,7 @@ def read(sources: Sequence[Source], password: Password) -> Reading:
 
 
 def _document(source: Source) -> Mapping[str, str]:
-    """Returns a file as flat text. YAML's aliases are refused and nothing but text is made of it: no object, no number."""
+    """Returns a file as flat text. Nothing but text is made of it: no object, no number, and nothing that holds another."""
     try:
         import yaml
     except ImportError:
@@ -74,7 +74,7 @@ def _document(source: Source) -> Mapping[str, str]:
     if len(source.text) > MAX_YAML_BYTES:
         raise InvalidError(f"{source.name} is larger than {MAX_YAML_BYTES // 1024} KiB", hint="is it a connector's file?")
     try:
-        document = yaml.load(source.text, Loader=yaml.BaseLoader)  # noqa: S506 - builds str, list and dict only
+        root = yaml.compose(source.text, Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise broken(source.name, source.text, mark.index if mark else 0, "is not YAML from here on") from None
@@ -82,11 +82,14 @@ def _document(source: Source) -> Mapping[str, str]:
         raise broken(source.name, source.text, error.position, "a character that YAML forbids") from None
     except (yaml.YAMLError, RecursionError):
         raise InvalidError(f"{source.name} is not YAML", hint="check the file with Hummingbot") from None
-    flat = isinstance(document, dict) and all(isinstance(each, str) for pair in document.items() for each in pair)
-    if not flat or not document.get("connector"):
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    flat = all(isinstance(each, yaml.ScalarNode) for pair in pairs for each in pair)
+    document: dict[str, str] = {key.value: value.value for key, value in pairs} if flat else {}
+    if not document.get("connector"):
         raise InvalidError(f"{source.name} is no connector's file of Hummingbot", hint=shapes.OTHER)
-    made: Mapping[str, str] = document
-    return made
+    if len(document) < len(pairs):
+        raise InvalidError(f"{source.name}: a name comes twice", hint="which one counts? remove one")
+    return document
 
 
 def _account(where: str, document: Mapping[str, str], password: Password) -> Entry | LeftOut:
