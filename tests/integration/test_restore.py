@@ -268,7 +268,8 @@ def test_what_was_kept_can_be_put_back_by_hand(vault: Daemon) -> None:
     assert denied(vault, "bot", "read").endswith("client-revoked")
 
 
-def test_an_older_store_that_a_person_put_back_by_hand_and_accepts_is_suspended_too(vault: Daemon) -> None:
+def put_back(vault: Daemon) -> None:
+    """Puts the store of before the bot was revoked in the place of the newest; leaves it stopped."""
     vault.stop()
     older = vault.database.read_bytes()
     vault.start()
@@ -277,6 +278,10 @@ def test_an_older_store_that_a_person_put_back_by_hand_and_accepts_is_suspended_
         admin.revoke_client("bot")
     vault.stop()
     vault.database.write_bytes(older)
+
+
+def test_an_older_store_that_a_person_put_back_by_hand_and_accepts_is_suspended_too(vault: Daemon) -> None:
+    put_back(vault)
     vault.start()
     options = ("--accept-rollback", "--passphrase-fd", "0")
     unlocked = document(vault, "unlock", *options, given=PASSPHRASE)
@@ -306,14 +311,7 @@ def _one_that_says_it_was_unlocked_since(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [_no_anchor, _a_lower_one, _one_that_says_it_was_unlocked_since])
 def test_an_older_store_is_suspended_too_when_its_anchor_was_taken_away(vault: Daemon, spoil: Callable[[Path], None]) -> None:
-    vault.stop()
-    older = vault.database.read_bytes()
-    vault.start()
-    vault.unlock()
-    with vault.admin() as admin:
-        admin.revoke_client("bot")
-    vault.stop()
-    vault.database.write_bytes(older)
+    put_back(vault)
     spoil(vault.anchor)
     vault.start()
     assert refusal(vault, "unlock", "--passphrase-fd", "0", given=PASSPHRASE)["error"] == "store_rolled_back"

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.daemon import Daemon
-from tests.support.lying_catalogue import IN_THE_OPEN, lying, start
+from tests.support.lying_catalogue import IN_THE_OPEN, start
+from tests.support.taken_over import lying
 from tests.support.vaultctl import vaultctl
 from tests.support.venue_keys import Venue
 from tests.support.venues import venue_of

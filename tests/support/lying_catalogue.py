@@ -5,25 +5,14 @@ What it says stands in a file of its home: another kind's id, or `secret in the 
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.daemon import Daemon
+from tests.support.taken_over import SWITCH
 from vaultd.server.open_methods import OpenMethods
 from vaultd_api.v1 import exchange_service_pb2 as pb
 
-SWITCH = "lie"
 IN_THE_OPEN = "secret in the open"
-
-
-@contextmanager
-def lying(daemon: Daemon, lie: str) -> Iterator[None]:
-    """Has the server tell a lie."""
-    switch = daemon.home / SWITCH
-    switch.write_text(lie)
-    yield
-    switch.unlink()
 
 
 def start(daemon: Daemon) -> None:

@@ -6,7 +6,7 @@ build on it; when its commit fails, it and all made after it are undone.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -225,16 +225,7 @@ class Ledger:
         for row in rows:
             total = integrity.remove(total, integrity.row_tag(self._row_key, row.table, row.values())[1])
             counts[row.table] -= 1
-        mac = integrity.store_mac(
-            self._integrity_key,
-            self.vault_id,
-            self._schema_version,
-            generation,
-            time_ms,
-            [counts[table] for table in BY_TABLE],
-            total,
-            head,
-        )
+        mac = self._mac_of(generation, time_ms, head, counts, total)
         anchor = integrity.make_anchor(self._audit_key, self.vault_id, generation, head)
         return IntegrityRow(self.vault_id, generation, time_ms, mac), anchor, counts
 
@@ -305,14 +296,16 @@ class Ledger:
         return element
 
     def _mac(self, generation: int, time_ms: int, head: bytes) -> bytes:
-        counts = [self.counts[table] for table in BY_TABLE]
+        return self._mac_of(generation, time_ms, head, self.counts, self._total)
+
+    def _mac_of(self, generation: int, time_ms: int, head: bytes, counts: Mapping[str, int], total: int) -> bytes:
         return integrity.store_mac(
             self._integrity_key,
             self.vault_id,
             self._schema_version,
             generation,
             time_ms,
-            counts,
-            self._total,
+            [counts[table] for table in BY_TABLE],
+            total,
             head,
         )

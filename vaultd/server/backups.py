@@ -40,7 +40,7 @@ class Backups:
         copying.remove_old(store.path.parent)
 
     async def copy(self, _payload: Any) -> dict[str, Any]:
-        """Copies the store; returns generation, slots and counts of the copy.
+        """Copies the store; returns generation and slots of the copy.
 
         Raises:
             RateLimitedError: Another copy is being made or read.
@@ -55,7 +55,7 @@ class Backups:
             self._making = False
         self._expire_later()
         slots = [row.values() for row in raw.slots]
-        return {"generation": raw.generation, "slots": slots, "counts": raw.counts}
+        return {"generation": raw.generation, "slots": slots}
 
     async def finish(self, payload: Any) -> dict[str, Any]:
         """Makes the copy one that can be read; returns its size, SHA-256 and token."""

@@ -101,8 +101,8 @@ class Custody:
         answer: dict[str, bytes] = await stub.request("call", payload)
         return answer
 
-    async def pass_on(self, connection: socket.socket, peer: Peer, cgroup: str) -> bool:
-        """Hands a connection of credentials.sock over; returns whether its unit was given a client key.
+    async def pass_on(self, connection: socket.socket, peer: Peer, cgroup: str) -> None:
+        """Hands a connection of credentials.sock over, and remembers a unit that was given a client key.
 
         Raises:
             VaultError: Why the keyholder refuses it, for the administrator's eyes.
@@ -114,7 +114,6 @@ class Custody:
         answer = await stub.request("credential", payload, passed=connection)
         if answer["minted"]:
             self.units[peer.unit] = cgroup
-        return bool(answer["minted"])
 
     async def unit_ended(self, unit: str) -> None:
         """Has the key of a unit taken back: it has stopped."""

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 _RELOADED = ("kdf_floor", "credentials_wait_seconds")
 
 
-def run(
+async def serve(
     config: Config,
     public: socket.socket,
     metrics: socket.socket | None,
@@ -56,17 +56,6 @@ def run(
         begin: Starts or reaches a keyholder.
         process: One that was started already; None where it is a unit of its own.
     """
-    asyncio.run(_serve(config, public, metrics, credentials, begin, process))
-
-
-async def _serve(
-    config: Config,
-    public: socket.socket,
-    metrics: socket.socket | None,
-    credentials: socket.socket | None,
-    begin: Callable[[], Held],
-    process: Held | None,
-) -> None:
     stopping = _asked_to_stop()
     listeners = _Listeners()
     store = Store(config.database, config.anchor)
@@ -75,8 +64,7 @@ async def _serve(
     custody = Custody(store, rows, begin, config.kdf_floor)
     table = PeerTable()
     catalogue = Catalogue.load()
-    open_methods = OpenMethods(store, custody, catalogue, backups)
-    listeners.open_methods = open_methods
+    listeners.open_methods = open_methods = OpenMethods(store, custody, catalogue, backups)
     listeners.expiries = Expiries(store, catalogue)
     _make_room(config.inner_socket)
     server = GrpcServer(custody, table, open_methods)

@@ -27,12 +27,11 @@ _PREFIX = ".copy-"
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A copy that still has every slot. `counts`: rows per table."""
+    """A copy that still has every slot."""
 
     path: Path
     generation: int
     slots: tuple[SlotRow, ...]
-    counts: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def _copy(connection: sqlite3.Connection, store: Store, path: Path) -> Raw:
 
         connection.backup(target, pages=limits.COPY_PAGES, progress=between, sleep=0)
         slots = tuple(each.row for each in queries.slots(target))
-        return Raw(path, queries.integrity(target)[0].generation, slots, queries.row_counts(target))
+        return Raw(path, queries.integrity(target)[0].generation, slots)
 
 
 def finish(raw: Raw, integrity: IntegrityRow, without: Sequence[int]) -> Finished:

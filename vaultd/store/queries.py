@@ -240,14 +240,6 @@ def audit_before(
     return [(AuditRow.of(row[1:]), row[0] or b"") for row in connection.execute(sql, values)]
 
 
-def row_counts(connection: sqlite3.Connection) -> dict[str, int]:
-    """Returns how many rows each tagged table has."""
-    return {
-        kind.table: int(connection.execute(f'SELECT count(*) FROM "{kind.table}"').fetchone()[0])  # noqa: S608  fixed names
-        for kind in TAGGED
-    }
-
-
 def failures(connection: sqlite3.Connection) -> int:
     """Returns how many unlocks have failed since the last good one; StoreDamagedError where nothing says so."""
     found = connection.execute('SELECT failures FROM "throttle" WHERE id = 1').fetchone()
